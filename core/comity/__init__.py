@@ -1,0 +1,1 @@
+"""Coordination for concurrent agent sessions: presence, fair locks with fencing, events, conflicts."""

@@ -1,0 +1,41 @@
+"""Where the library's words go: the application's structlog when it is configured, else stdlib logging.
+
+The library is silent by default and never writes to stdout: an unconfigured structlog prints there,
+which would break hooks, MCP servers and ``--json``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections import Counter
+from typing import Any
+
+_stdlib = logging.getLogger("comity")
+_stdlib.addHandler(logging.NullHandler())
+
+_guard = threading.Lock()
+corrupt_counts: Counter[str] = Counter()
+"""How many unreadable records were skipped, by kind; shown by ``comity doctor``."""
+_MAX_REMEMBERED = 1000
+_told: set[tuple[str, str]] = set()
+
+
+def log(level: int, event: str, **facts: object) -> None:
+    """Write one event (a snake_case noun) with its facts as keys; `level` as in `logging`."""
+    structlog: Any = sys.modules.get("structlog")
+    if structlog is not None and structlog.is_configured():
+        structlog.get_logger("comity").log(level, event, **facts)
+    elif _stdlib.isEnabledFor(level):
+        _stdlib.log(level, "%s %s", event, " ".join(f"{key}={value!r}" for key, value in facts.items()))
+
+
+def corrupt(kind: str, key: str, why: object) -> None:
+    """Count an unreadable record and log it once (rule X7). `kind`: of record; `key`: which one."""
+    with _guard:
+        corrupt_counts[kind] += 1
+        if (kind, key) in _told or len(_told) >= _MAX_REMEMBERED:
+            return
+        _told.add((kind, key))
+    log(logging.WARNING, "corrupt_record", kind=kind, key=key, why=str(why))
