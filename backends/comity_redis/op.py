@@ -99,25 +99,19 @@ class RedisOp(Op[T], Generic[T]):
         return f"<{self.name} on {self._runner.where}>"
 
 
-def command(
-    runner: Runner, name: str, effect: Effect, parse: Callable[[Any], T], *args: Arg
-) -> RedisOp[T]:
+def command(runner: Runner, name: str, effect: Effect, parse: Callable[[Any], T], *args: Arg) -> RedisOp[T]:
     """Make an op of one plain command: ``command(runner, "clock", READ, parse, "TIME")``."""
     return RedisOp(runner, name, effect, pack(*args), parse)
 
 
-def transaction(
-    runner: Runner, name: str, parse: Callable[[list[Any]], T], *commands: Packed | bytes
-) -> RedisOp[T]:
+def transaction(runner: Runner, name: str, parse: Callable[[list[Any]], T], *commands: Packed | bytes) -> RedisOp[T]:
     """Make a READ of several commands in one ``MULTI`` ... ``EXEC``, written and read at once.
 
     `parse` gets the list of their answers. For reads only: when the server has forgotten a script,
     the commands beside it have already been performed and are then performed again.
     """
     data = [part if isinstance(part, bytes) else part.data for part in commands]
-    sources = tuple(
-        part.source for part in commands if isinstance(part, Packed) and part.source is not None
-    )
+    sources = tuple(part.source for part in commands if isinstance(part, Packed) and part.source is not None)
     return RedisOp(
         runner,
         name,

@@ -1,7 +1,7 @@
 """Lua scripts: read from files, called by hash, their constant prefix packed once.
 
-    acquire = Script(runner, read_script(FOLDER, "acquire"), keys, name="locks.acquire")
-    op = acquire.call(parse_acquire, lock_name, request_id, ttl_ms, undo=forget)
+acquire = Script(runner, read_script(FOLDER, "acquire"), keys, name="locks.acquire")
+op = acquire.call(parse_acquire, lock_name, request_id, ttl_ms, undo=forget)
 """
 
 from __future__ import annotations

@@ -1,0 +1,125 @@
+"""Everything this package takes from redis-py's inner parts, in one place.
+
+redis-py connects (names, Unix sockets, TLS, the caller's own connection classes); from then on the
+socket or transport is ours. Its types are incomplete, so the casts are here too.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import redis
+import redis.asyncio.connection as redis_asyncio
+import redis.connection as redis_sync
+from redis._parsers import _RESP2Parser
+
+from comity_redis.replies import MORE, ErrorReply, NotRedis
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+
+SyncClass = type[redis_sync.Connection] | type[redis_sync.UnixDomainSocketConnection]
+AsyncClass = type[redis_asyncio.Connection] | type[redis_asyncio.UnixDomainSocketConnection]
+
+COLOURS: list[tuple[SyncClass, AsyncClass]] = [
+    (redis_sync.Connection, redis_asyncio.Connection),
+    (redis_sync.SSLConnection, redis_asyncio.SSLConnection),
+    (redis_sync.UnixDomainSocketConnection, redis_asyncio.UnixDomainSocketConnection),
+]
+"""redis-py's connection classes, the blocking one and its asyncio twin."""
+
+
+def _ours(_connection: object) -> None:
+    """Stand in for redis-py's handshake, which takes a round trip for each of its parts."""
+
+
+class _OneDeadline:
+    """Bounds the whole of a connect: redis-py gives each address and each step its own timeout."""
+
+    deadline: ClassVar[float]
+
+    @property
+    def _left(self) -> float:
+        return max(0.001, self.deadline - time.monotonic())
+
+    socket_timeout = property(lambda self: self._left, lambda _self, _value: None)
+    socket_connect_timeout = property(lambda self: self._left, lambda _self, _value: None)
+
+
+def connect(cls: SyncClass, options: dict[str, Any], deadline: float) -> socket.socket:
+    """Return a connected socket, made by a redis-py connection class until `deadline` (monotonic).
+
+    Raises what redis-py raises: `redis.RedisError`, `OSError`.
+    """
+    bounded = type(cls.__name__, (_OneDeadline, cls), {"deadline": deadline})
+    connection = bounded(**{"redis_connect_func": _ours, **options}, protocol=2, retry=None, driver_info=None)
+    connection.connect()
+    sock = cast("socket.socket", connection._sock)  # noqa: SLF001 - it is ours from here on
+    connection._sock = None  # noqa: SLF001 - or the connection would shut it down when it is freed
+    return sock
+
+
+async def aconnect(cls: AsyncClass, options: dict[str, Any], seconds_left: float) -> asyncio.StreamWriter:
+    """Return the writer of a connected stream, made by a redis-py connection class."""
+    connection = cast("Any", cls)(
+        **{"redis_connect_func": _ours, **options},
+        protocol=2,
+        retry=None,
+        driver_info=None,
+        socket_timeout=seconds_left,
+        socket_connect_timeout=seconds_left,
+    )
+    try:
+        await connection.connect()
+    except BaseException:
+        if connection._writer is not None:  # noqa: SLF001
+            connection._writer.transport.abort()  # noqa: SLF001
+            connection._writer = None  # noqa: SLF001
+        raise
+    writer = cast("asyncio.StreamWriter", connection._writer)  # noqa: SLF001
+    connection._writer = connection._reader = None  # noqa: SLF001
+    return writer
+
+
+class _Parser(_RESP2Parser):
+    @classmethod
+    def parse_error(cls, response: str) -> Any:
+        return ErrorReply(response)
+
+
+class _Needs(Exception):
+    """The parser asked for bytes that have not come yet."""
+
+
+class ParserReader:
+    """redis-py's own parser behind `Reader`, for installations without hiredis."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._sock = self  # the parser asks its connection for these three
+        self.socket_timeout = None
+        self.encoder = None
+        self._parser = cast("Any", _Parser)(65536)
+        self._parser.on_connect(self)
+
+    def recv(self, _size: int) -> bytes:
+        """Give the parser the bytes fed so far."""
+        if not self._chunks:
+            raise _Needs
+        return self._chunks.pop(0)
+
+    def feed(self, data: bytes | bytearray, start: int = 0, length: int = -1) -> None:
+        """Take bytes as received."""
+        end = len(data) if length < 0 else start + length
+        self._chunks.append(bytes(data[start:end]))
+
+    def gets(self) -> Any:
+        """Return the next answer, or `MORE` when it is not complete."""
+        try:
+            return self._parser.read_response(disable_decoding=True)
+        except _Needs:
+            return MORE
+        except redis.InvalidResponse as error:
+            raise NotRedis(error) from error

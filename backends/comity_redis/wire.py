@@ -1,0 +1,174 @@
+"""One blocking connection: a socket, a reader, and one deadline for each exchange."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from comity.errors import BackendUnavailable, BackendUnfit, ComityError
+from comity_redis import handshake, redis_py
+from comity_redis.replies import MORE, ErrorReply, NotRedis, new_reader, refusal
+
+if TYPE_CHECKING:
+    from comity_redis.address import Address
+
+_SLACK = 0.02
+"""A socket timeout set before is kept when it is this near, in seconds: setting one is a system call."""
+
+
+class Silent(Exception):
+    """The server did not answer in time."""
+
+
+class Hangup(Exception):
+    """The server closed the connection."""
+
+
+class Wire:
+    """A connected socket of ours. Used by one thread at a time; any error is the end of it."""
+
+    __slots__ = ("_buffer", "_feed", "_gets", "_recv_into", "_timeout", "sock", "used")
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        """Take a connected socket. `deadline`: the monotonic time for its first exchange."""
+        self.sock, self.used = sock, time.monotonic()
+        reader = new_reader()
+        self._feed, self._gets = reader.feed, reader.gets
+        self._recv_into, self._buffer = sock.recv_into, bytearray(65536)
+        self._timeout = max(0.001, deadline - self.used)
+        sock.settimeout(self._timeout)
+
+    def ask(self, data: bytes, replies: int, seconds_left: float) -> Any:
+        """Send `data` and return the answer, a list of answers when `replies` is not 1.
+
+        Raises `Silent`, `Hangup` or `OSError`; the wire must then be dropped.
+        """
+        self.used = started = time.monotonic()
+        if not -_SLACK <= self._timeout - seconds_left <= _SLACK:
+            self._set_timeout(seconds_left)
+        self.sock.sendall(data)
+        count = self._recv_into(self._buffer)
+        if not count:
+            raise Hangup
+        self._feed(self._buffer, 0, count)
+        answer = self._gets()
+        if replies == 1 and answer is not MORE:
+            return answer
+        return self._rest(answer, replies, started + seconds_left)
+
+    def _rest(self, answer: Any, replies: int, deadline: float) -> Any:
+        """Read until all is there; the server may send it in any pieces, at any speed."""
+        answers = []
+        while True:
+            if answer is MORE:
+                self._set_timeout(deadline - time.monotonic())
+                count = self._recv_into(self._buffer)
+                if not count:
+                    raise Hangup
+                self._feed(self._buffer, 0, count)
+            else:
+                answers.append(answer)
+                if len(answers) == replies:
+                    return answers[0] if replies == 1 else answers
+            answer = self._gets()
+
+    def _set_timeout(self, seconds: float) -> None:
+        if seconds <= 0:
+            raise Silent
+        self._timeout = seconds
+        self.sock.settimeout(seconds)
+
+    def is_stale(self) -> bool:
+        """Tell whether the server closed it, or sent something nobody asked for, while it was idle."""
+        return readable(self.sock, 0)
+
+    def shut(self) -> None:
+        """End the connection from any thread: whoever waits on it is woken. The socket stays open."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+    def drop(self) -> None:
+        """End the connection and close the socket."""
+        with contextlib.suppress(OSError):
+            self.sock.close()
+
+
+def readable(sock: socket.socket, timeout: float, *others: socket.socket) -> bool:
+    """Wait up to `timeout` seconds until one of the sockets can be read or was closed by its peer."""
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([sock, *others], [], [], timeout)[0])
+    poll = select.poll()
+    for each in (sock, *others):
+        poll.register(each, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+def connect(address: Address, deadline: float, step: str) -> Wire:
+    """Connect and log in until `deadline` (monotonic seconds), all of it together.
+
+    Looking the host's name up is left to the system, which bounds it in its own way.
+
+    Raises:
+        BackendUnavailable: refused, or not in time.
+        BackendUnfit: a wrong password, database or certificate, or not a Redis server.
+    """
+    started = time.monotonic()
+    cls, options = address.sync_class()
+    try:
+        sock = redis_py.connect(cls, options, deadline)
+    except (redis.RedisError, OSError) as error:
+        raise no_connection(error, address.where, step, time.monotonic() - started) from error
+    wire = Wire(sock, deadline)
+    try:
+        greeting = handshake.greeting(address.login, handshake.credentials(address.login))
+        if greeting:
+            left = deadline - time.monotonic()
+            answers = wire.ask(b"".join(greeting), len(greeting), left)
+            check_welcome(answers if len(greeting) > 1 else [answers], address.where, step)
+    except BaseException as error:
+        wire.drop()
+        raise_lost(error, address.where, step, time.monotonic() - started)
+        raise
+    return wire
+
+
+def check_welcome(answers: list[Any], where: str, step: str) -> None:
+    """Raise the core's error when the server refused the login or the database."""
+    for answer in answers:
+        if isinstance(answer, ErrorReply):
+            raise refusal(answer, where, step)
+
+
+def raise_lost(error: BaseException, where: str, step: str, waited: float) -> None:
+    """Raise the core's error when `error` says that the connection failed in the middle of a step."""
+    if isinstance(error, ComityError):  # BackendUnavailable is an OSError too
+        return
+    if isinstance(error, NotRedis):
+        text = f"what it sends is not the Redis protocol ({error})"
+        raise BackendUnfit(where, text, "check host and port, and whether it wants rediss://") from error
+    if isinstance(error, Silent | TimeoutError):
+        why = "the server is silent"
+    elif isinstance(error, Hangup):
+        why = "the server closed the connection"
+    elif isinstance(error, OSError):
+        why = f"the connection broke: {error}"
+    else:
+        return
+    raise BackendUnavailable(where, why, step=step, waited=waited) from error
+
+
+def no_connection(error: Exception, where: str, step: str, waited: float) -> BackendUnavailable | BackendUnfit:
+    """Return the core's error for a connection that could not be made."""
+    if isinstance(error, redis.AuthenticationError):
+        return BackendUnfit(where, f"it refused the login ({error})", "check user and password")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        fix = "give its certificate authority: ?ssl_ca_certs=PATH"
+        return BackendUnfit(where, f"its certificate cannot be verified ({error})", fix)
+    if isinstance(error, redis.TimeoutError | TimeoutError):
+        return BackendUnavailable(where, "no connection in time", step=step, waited=waited)
+    return BackendUnavailable(where, f"no connection: {error}", step=step, waited=waited)
