@@ -1,0 +1,1 @@
+"""For test suites: the contract kit for backends, the reference model, fixtures."""

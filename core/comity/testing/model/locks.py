@@ -1,0 +1,307 @@
+"""Who holds what, who waits, and how a lease ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comity.errors import LimitExceeded
+from comity.model import (
+    Changed,
+    Contender,
+    Ended,
+    Granted,
+    Held,
+    LockView,
+    Own,
+    Queued,
+    Released,
+    Renewed,
+    Withdrawn,
+)
+from comity.testing.model.endings import clear_the_way, end_if_due
+from comity.testing.model.queue import (
+    described,
+    grant,
+    grantable,
+    granted,
+    holders,
+    names_of,
+    over,
+    present_holders,
+    remove,
+    serve,
+    take_away,
+    waiting,
+)
+from comity.testing.model.records import End, Entry, Mark
+
+if TYPE_CHECKING:
+    from comity.model import Answer, Holder, LockRequest, SessionRef
+    from comity.ops import Op
+    from comity.testing.model.step import ModelOp, Steps
+    from comity.testing.model.world import Namespace
+
+RETRY_MS = 1000
+"""When to ask again though nobody holds the name."""
+
+
+def ended(space: Namespace, request_id: str) -> Ended | None:
+    """Answer that a request is over, None when it is not."""
+    mark = space.requests_over.of(request_id)
+    if mark is None:
+        return None
+    lost = mark.end is End.LOST
+    return Ended(lost, mark.reason if lost else "", space.now_us)
+
+
+def refuse_beyond_limit(space: Namespace, request: LockRequest) -> None:
+    """Refuse a new request of a session that has as many as it may (L15)."""
+    ref = request.session
+    present = [entry for entry in space.of_session(ref) if not over(space, entry)]
+    if request.request_id not in space.requests and len(present) >= request.max_held:
+        raise LimitExceeded(ref.agent_id, request.max_held)
+
+
+def contenders(space: Namespace, name: str) -> tuple[Contender, ...]:
+    """Tell who waits for a name, in order."""
+    return tuple(
+        Contender(
+            name=name,
+            mode=next(want.mode for want in entry.request.wants if want.name == name),
+            agent_id=entry.request.session.agent_id,
+            priority=entry.request.priority,
+            place=place,
+            since_ms=entry.since_ms,
+            request_id=entry.id,
+            flow=entry.request.flow,
+        )
+        for place, entry in enumerate(waiting(space, name), start=1)
+    )
+
+
+def wanted(request: LockRequest) -> str:
+    """Return the one name of a request; this version takes exactly one."""
+    (want,) = request.wants
+    return want.name
+
+
+class ModelLocks:
+    """`comity.ports.Locks` over a dict of requests."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps, self._space = steps, steps.space
+
+    def acquire(self, request: LockRequest) -> ModelOp[Answer]:
+        """Grant, queue or refuse; asked again, tell how the request stands now (L1, L3, L5)."""
+        space, name = self._space, wanted(request)
+
+        def step() -> Answer:
+            space.acting(request.session)
+            clear_the_way(space, [name], asking=request.request_id)
+            over_already = ended(space, request.request_id)
+            if over_already:
+                return over_already
+            entry = space.requests.get(request.request_id)
+            if entry is None:
+                refuse_beyond_limit(space, request)
+                entry = Entry(request, seq=space.next_token(), since_ms=space.now_ms)
+                before = [other for other in waiting(space, name) if other.place < entry.place]
+                if grantable(request, holders(space, name), before):
+                    grant(space, entry)
+                elif request.wait:
+                    space.requests[entry.id] = entry
+                else:
+                    return Held(present_holders(space, name), space.now_us)
+            return granted(space, entry) if entry.holds else queued(entry)
+
+        def queued(entry: Entry) -> Queued:
+            entry.request = request  # it may be heard at another address now
+            present = present_holders(space, name)
+            ends_ms = [holder.expires_ms for holder in present if holder.expires_ms is not None]
+            place = waiting(space, name).index(entry) + 1
+            return Queued(place, min(ends_ms, default=RETRY_MS), present, space.now_us)
+
+        def undo(answer: Answer | None) -> Op[object] | None:
+            if isinstance(answer, Held | Ended):
+                return None
+            return self.withdraw(request.session, request.request_id, keep=False)
+
+        return self._steps.write("locks.acquire", step, undo)
+
+    def withdraw(
+        self,
+        session: SessionRef,
+        request_id: str,
+        *,
+        keep: bool,
+    ) -> ModelOp[Granted | Withdrawn]:
+        """End a request that waits; one that was just granted is kept or freed, as the caller says."""
+        space = self._space
+
+        def step() -> Granted | Withdrawn:
+            entry = self._find(session, request_id)
+            if entry and entry.holds and keep:
+                return granted(space, entry)
+            if entry:
+                remove(space, entry, End.WITHDRAWN)
+                serve(space, wanted(entry.request))
+            return Withdrawn(space.now_us)
+
+        def undo(answer: Granted | Withdrawn | None) -> Op[object] | None:
+            if isinstance(answer, Withdrawn):
+                return None
+            return self.withdraw(session, request_id, keep=False)
+
+        return self._steps.write("locks.withdraw", step, undo)
+
+    def release(self, session: SessionRef, request_id: str) -> ModelOp[Released]:
+        """Free exactly this grant; tell the truth again when asked again (L4)."""
+        space = self._space
+
+        def step() -> Released:
+            entry = self._find(session, request_id)
+            if entry:
+                remove(space, entry, End.RELEASED if entry.holds else End.WITHDRAWN)
+                serve(space, wanted(entry.request))
+            mark = space.requests_over.of(request_id)
+            return Released(mark is not None and mark.end is End.RELEASED, space.now_us)
+
+        def undo(answer: Released | None) -> Op[object] | None:
+            return self.release(session, request_id) if answer is None else None
+
+        return self._steps.write("locks.release", step, undo)
+
+    def _find(self, session: SessionRef, request_id: str) -> Entry | None:
+        """Find a request that its session wants to end; mark an unknown one, so that it never begins."""
+        space = self._space
+        end_if_due(space, session)
+        entry = space.requests.get(request_id)
+        if entry:
+            clear_the_way(space, names_of(entry), asking=request_id)
+        entry = space.requests.get(request_id)
+        if entry is None:
+            space.requests_over.keep(request_id, Mark(End.WITHDRAWN), space.now_ms)
+        return entry if entry and entry.request.session == session else None
+
+    def renew(
+        self,
+        session: SessionRef,
+        request_id: str,
+        renewal: int,
+        ttl_ms: int | None,
+    ) -> ModelOp[Renewed | Ended]:
+        """Set the end of the lease's own time anew, once per renewal (L7)."""
+        space = self._space
+
+        def step() -> Renewed | Ended:
+            space.acting(session)
+            entry = space.requests.get(request_id)
+            if entry:
+                clear_the_way(space, names_of(entry))
+            entry = space.requests.get(request_id)
+            if entry is None or entry.request.session != session or not entry.holds:
+                return ended(space, request_id) or Ended(at_us=space.now_us)
+            if renewal > entry.renewal:
+                entry.renewal = renewal
+                entry.due_ms = None if ttl_ms is None else space.now_ms + ttl_ms
+            return Renewed(granted(space, entry).ttl_ms, space.now_us)
+
+        return self._steps.write("locks.renew", step)
+
+    def preempt(
+        self,
+        request: LockRequest,
+        token: int,
+        reason: str,
+    ) -> ModelOp[Granted | Changed | Ended]:
+        """Take the name from its single holder if that still holds with `token` (L12)."""
+        space, name = self._space, wanted(request)
+
+        def step() -> Granted | Changed | Ended:
+            by = space.acting(request.session).ref.agent_id
+            clear_the_way(space, [name], asking=request.request_id)
+            over_already = ended(space, request.request_id)
+            if over_already:
+                return over_already
+            entry = space.requests.get(request.request_id)
+            if entry and entry.holds:
+                return granted(space, entry)
+            held = holders(space, name)
+            if [holder.token for holder in held] != [token]:
+                return Changed(present_holders(space, name), space.now_us)
+            refuse_beyond_limit(space, request)
+            take_away(space, held[0], End.LOST, reason, by)
+            entry = entry or Entry(request, seq=space.next_token(), since_ms=space.now_ms)
+            grant(space, entry)
+            return granted(space, entry)
+
+        def undo(answer: Granted | Changed | Ended | None) -> Op[object] | None:
+            if isinstance(answer, Changed | Ended):
+                return None
+            return self.withdraw(request.session, request.request_id, keep=False)
+
+        return self._steps.write("locks.preempt", step, undo)
+
+    def break_lock(
+        self,
+        session: SessionRef,
+        request_id: str,
+        name: str,
+        reason: str,
+    ) -> ModelOp[tuple[Holder, ...]]:
+        """Take the name from all its holders, once per request id (L12)."""
+        space = self._space
+
+        def step() -> tuple[Holder, ...]:
+            if space.requests_over.of(request_id):
+                return ()
+            space.requests_over.keep(request_id, Mark(End.DONE), space.now_ms)
+            clear_the_way(space, [name])
+            broken = present_holders(space, name)
+            for entry in holders(space, name):
+                take_away(space, entry, End.LOST, reason, session.agent_id)
+            serve(space, name)
+            return broken
+
+        return self._steps.write("locks.break_lock", step)
+
+    def view(self, name: str) -> ModelOp[LockView]:
+        """Read who holds a name and who waits for it (L10)."""
+        space = self._space
+
+        def step() -> LockView:
+            return LockView(present_holders(space, name), contenders(space, name), space.now_us)
+
+        return self._steps.read("locks.view", step)
+
+    def held(self, prefix: str) -> ModelOp[tuple[Holder, ...]]:
+        """Read all holders of names that begin with `prefix` (L10)."""
+        space = self._space
+
+        def step() -> tuple[Holder, ...]:
+            entries = space.requests.values()
+            names = {name for entry in entries for name in names_of(entry)}
+            found = sorted((n for n in names if n.startswith(prefix)), key=str.encode)
+            return tuple(holder for name in found for holder in present_holders(space, name))
+
+        return self._steps.read("locks.held", step)
+
+    def own(self, session: SessionRef) -> ModelOp[Own]:
+        """Read all that a session holds, waits for and has lost."""
+        space = self._space
+
+        def step() -> Own:
+            me = space.acting(session)
+            mine = [entry for entry in space.of_session(session) if not over(space, entry)]
+            held = sorted((e for e in mine if e.holds), key=lambda entry: entry.token)
+            names = {name for entry in mine if not entry.holds for name in names_of(entry)}
+            queues = (contenders(space, name) for name in sorted(names))
+            mine_waiting = (c for queue in queues for c in queue if c.request_id in space.requests)
+            return Own(
+                version=me.version,
+                held=tuple(holder for entry in held for holder in described(space, entry)),
+                waiting=tuple(c for c in mine_waiting if c.agent_id == me.ref.agent_id),
+                losses=tuple(loss for _, loss in me.losses),
+            )
+
+        return self._steps.read("locks.own", step)

@@ -1,0 +1,186 @@
+"""Which sessions live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from comity.errors import AgentIdTaken, SessionLost
+from comity.model import (
+    SYSTEM_TOPIC,
+    Announced,
+    Beat,
+    Members,
+    Reaped,
+    SystemEvent,
+    WakeKind,
+)
+from comity.testing.model.endings import due, end_if_due, end_session
+from comity.testing.model.pubsub import end_of, tell
+from comity.testing.model.records import End, Mark, Session
+
+if TYPE_CHECKING:
+    from comity.model import Announcement, SessionInfo, SessionRef
+    from comity.testing.model.step import ModelOp, Steps
+    from comity.testing.model.world import Namespace
+
+
+def record_of(session: Session) -> SessionInfo:
+    """Return what a session tells of itself, with the times the store keeps."""
+    return attrs.evolve(
+        session.info,
+        started_ms=session.started_ms,
+        last_heartbeat_ms=session.heard_ms,
+        session_ttl=session.ttl_ms / 1000,
+        heartbeat_interval=session.interval_ms / 1000,
+    )
+
+
+def ms_to_next_deadline(space: Namespace, besides: SessionRef | None = None) -> int | None:
+    """Tell how far off the earliest deadline is, 0 or less when it has come."""
+    deadlines = [s.deadline_ms for s in space.sessions.values() if s.ref != besides]
+    return min(deadlines) - space.now_ms if deadlines else None
+
+
+class ModelPresence:
+    """`comity.ports.Presence` over a dict of sessions."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps, self._space = steps, steps.space
+
+    def announce(self, announcement: Announcement) -> ModelOp[Announced]:
+        """Begin a life of an agent id, once per incarnation (S1, S2)."""
+        space, ref = self._space, announcement.session
+
+        def step() -> Announced:
+            if space.why_over(ref) and not space.living(ref):
+                raise SessionLost(ref.agent_id, space.why_over(ref))
+            there = space.sessions.get(ref.agent_id)
+            if there and space.lives(there):
+                if there.ref != ref:
+                    raise AgentIdTaken(ref.agent_id, there.deadline_ms - space.now_ms)
+                there.heard_ms = space.now_ms
+                return Announced(there.started_ms, there.version)
+            if there:
+                end_session(space, there, "expired")
+            for other in space.sessions.values():
+                if space.lives(other) and announcement.ttl_ms < other.interval_ms:
+                    space.wake(other.ref, WakeKind.HURRY)
+            return begin()
+
+        def begin() -> Announced:
+            session = Session(
+                ref=ref,
+                info=announcement.info,
+                ttl_ms=announcement.ttl_ms,
+                interval_ms=announcement.interval_ms,
+                started_ms=space.now_ms,
+                heard_ms=space.now_ms,
+            )
+            space.sessions[ref.agent_id] = session
+            space.members_version += 1
+            tell(
+                space,
+                SystemEvent.SESSION_JOINED,
+                ref.agent_id,
+                agent_id=ref.agent_id,
+                started_ms=session.started_ms,
+            )
+            return Announced(session.started_ms, session.version)
+
+        return self._steps.write("presence.announce", step, lambda _: self.depart(ref))
+
+    def heartbeat(self, session: SessionRef, seen: int) -> ModelOp[Beat]:
+        """Renew all that the session has, unless it is over (S6)."""
+        space, ref = self._space, session
+
+        def step() -> Beat:
+            beating = space.living(ref)
+            if beating is None:
+                return Beat(alive=False, reason=space.why_over(ref))
+            beating.heard_ms = space.now_ms
+            beating.losses = [(made, loss) for made, loss in beating.losses if made > seen]
+            return Beat(
+                alive=True,
+                version=beating.version,
+                next_deadline_ms=ms_to_next_deadline(space, besides=ref),
+                live=sum(space.lives(other) for other in space.sessions.values()),
+            )
+
+        return self._steps.write("presence.heartbeat", step)
+
+    def depart(self, session: SessionRef) -> ModelOp[bool]:
+        """End the session by its own will, and let no late announcement bring it back (S7)."""
+        space, ref = self._space, session
+
+        def step() -> bool:
+            leaving = space.living(ref)
+            if leaving:
+                end_session(space, leaving, "departed", End.RELEASED)
+                return True
+            end_if_due(space, ref)
+            never_was = Mark(End.WITHDRAWN, "departed")
+            space.incarnations_over.keep(ref.incarnation, never_was, space.now_ms)
+            mark = space.incarnations_over.of(ref.incarnation)
+            return mark is not None and mark.end is End.RELEASED
+
+        return self._steps.write("presence.depart", step)
+
+    def reap(self) -> ModelOp[Reaped]:
+        """End the session that is longest overdue (S8)."""
+        space = self._space
+
+        def step() -> Reaped:
+            overdue = due(space)
+            for session in overdue[:1]:
+                end_session(space, session, "expired")
+            agent_id = overdue[0].ref.agent_id if overdue else None
+            return Reaped(agent_id, ms_to_next_deadline(space))
+
+        return self._steps.write("presence.reap", step)
+
+    def members(self, known: int | None) -> ModelOp[Members]:
+        """Read the live sessions, or that they are the ones the caller knows (S4)."""
+        space = self._space
+
+        def step() -> Members:
+            end = end_of(space, SYSTEM_TOPIC)
+            version = space.members_version
+            if known == version and not due(space):
+                return Members(version, end.epoch, end.number, None)
+            live = [record_of(s) for s in space.sessions.values() if space.lives(s)]
+            live.sort(key=lambda info: (info.started_ms, info.agent_id))
+            return Members(version, end.epoch, end.number, tuple(live))
+
+        return self._steps.read("presence.members", step)
+
+    def get(self, agent_id: str) -> ModelOp[SessionInfo | None]:
+        """Read one live session (S5)."""
+        space = self._space
+
+        def step() -> SessionInfo | None:
+            session = space.sessions.get(agent_id)
+            return record_of(session) if session and space.lives(session) else None
+
+        return self._steps.read("presence.get", step)
+
+    def update(self, session: SessionRef, info: SessionInfo) -> ModelOp[SessionInfo]:
+        """Replace the record if `info` was made from the present revision (S11)."""
+        space, ref = self._space, session
+
+        def step() -> SessionInfo:
+            stored = space.acting(ref)
+            if stored.info.revision == info.revision - 1:
+                stored.info = info
+                space.members_version += 1
+                tell(
+                    space,
+                    SystemEvent.SESSION_UPDATED,
+                    ref.agent_id,
+                    agent_id=ref.agent_id,
+                    started_ms=stored.started_ms,
+                )
+            return record_of(stored)
+
+        return self._steps.write("presence.update", step)

@@ -1,0 +1,109 @@
+"""What the model remembers, one class per kind of record."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from comity.model import LockRequest, Loss, SessionInfo, SessionRef, StoredEvent, TopicPosition, Verdict
+
+
+@attrs.define
+class Session:
+    """A session that was announced and not yet ended; it may be past its deadline."""
+
+    ref: SessionRef
+    info: SessionInfo
+    ttl_ms: int
+    interval_ms: int
+    started_ms: int
+    heard_ms: int
+    """When it was announced or last heard: its lease runs from here."""
+    version: int = 0
+    """Counts what others changed in what it holds or waits for."""
+    losses: list[tuple[int, Loss]] = attrs.field(factory=list)
+    """What it lost and has not said it knows of, each with the version it caused."""
+
+    @property
+    def deadline_ms(self) -> int:
+        """The first moment at which it no longer lives."""
+        return self.heard_ms + self.ttl_ms
+
+
+@attrs.define
+class Entry:
+    """A lock request that waits (`token` is 0) or holds."""
+
+    request: LockRequest
+    seq: int
+    """Its number in the queue, from the token counter."""
+    since_ms: int
+    """When it joined the queue; when it was granted, once it holds."""
+    token: int = 0
+    due_ms: int | None = None
+    """When the lease's own time ends; None when it ends with its session."""
+    renewal: int = 0
+
+    @property
+    def id(self) -> str:
+        """The request's id, which is also the grant's."""
+        return self.request.request_id
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was granted."""
+        return self.token > 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What the queue is ordered by: larger priority first, then the older."""
+        return (-self.request.priority, self.seq)
+
+
+class End(enum.Enum):
+    """How a request or a session came to its end."""
+
+    RELEASED = "released"
+    WITHDRAWN = "withdrawn"
+    LOST = "lost"
+    DONE = "done"
+    """A step that is not a lease, and was applied."""
+
+
+@attrs.frozen
+class Mark:
+    """What is remembered of an id that is over, so that whatever comes late does nothing."""
+
+    end: End
+    reason: str = ""
+
+
+@attrs.define
+class Topic:
+    """Events of one topic, oldest first, numbered 1, 2, 3 ... since `epoch`."""
+
+    epoch: int
+    last: int = 0
+    events: list[StoredEvent] = attrs.field(factory=list)
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest event kept; ``last + 1`` when all were trimmed."""
+        return self.last - len(self.events) + 1
+
+
+@attrs.define
+class Name:
+    """What is known of a lock's name beyond its holders and waiters."""
+
+    counter: int = 0
+    """Token of its latest grant that no settlement made."""
+    past: dict[SessionRef, int] = attrs.field(factory=dict)
+    """Token of each session's latest grant, the latest last."""
+    verdicts: dict[frozenset[SessionRef], Verdict] = attrs.field(factory=dict)
+    """Decisions on record under this counter, by the pair they decided."""
+
+
+Cursor = dict[str, TopicPosition]
+"""A place in each of several topics."""
