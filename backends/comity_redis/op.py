@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from comity_redis.listener import Listener
-    from comity_redis.scripts import Source
+    from comity_redis.script import Source
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """Commands as RESP bytes, written by hand because most of each is known beforehand.
 
-A script's prefix (``EVALSHA sha 9 key key ...``) never changes within a namespace, so `scripts.Script`
+A script's prefix (``EVALSHA sha 9 key key ...``) never changes within a namespace, so `script.Script`
 packs it once and a call only appends its arguments. Packing a whole call costs about 1 us that way.
 """
 
