@@ -1,0 +1,41 @@
+"""Fixtures that every folder of tests may use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers import REDIS_VERSIONS, Server, Servers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="session")
+def redis_servers() -> Iterator[Servers]:
+    """Private servers, each started when it is first asked for."""
+    servers = Servers()
+    try:
+        yield servers
+    finally:
+        servers.close()
+
+
+@pytest.fixture
+def redis_server(redis_servers: Servers) -> Server:
+    """The shared server, for tests that need only one version."""
+    return redis_servers.shared()
+
+
+@pytest.fixture(params=REDIS_VERSIONS)
+def each_redis(request: pytest.FixtureRequest, redis_servers: Servers) -> Server:
+    """The shared server of every version in turn."""
+    return redis_servers.shared(request.param)
+
+
+@pytest.fixture
+def start_redis(redis_servers: Servers) -> Iterator[Callable[..., Server]]:
+    """Start a server that is the test's alone, to be restarted, stopped or killed: `Servers.start`."""
+    yield redis_servers.start
+    redis_servers.close_extra()

