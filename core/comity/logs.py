@@ -23,12 +23,17 @@ _told: set[tuple[str, str]] = set()
 
 
 def log(level: int, event: str, **facts: object) -> None:
-    """Write one event (a snake_case noun) with its facts as keys; `level` as in `logging`."""
+    """Write one event (a snake_case noun) with its facts as keys; `level` as in `logging`.
+
+    An exception given as ``exc_info`` is written with its traceback.
+    """
     structlog: Any = sys.modules.get("structlog")
     if structlog is not None and structlog.is_configured():
         structlog.get_logger("comity").log(level, event, **facts)
     elif _stdlib.isEnabledFor(level):
-        _stdlib.log(level, "%s %s", event, " ".join(f"{key}={value!r}" for key, value in facts.items()))
+        raised = facts.pop("exc_info", None)
+        told = " ".join(f"{key}={value!r}" for key, value in facts.items())
+        _stdlib.log(level, "%s %s", event, told, exc_info=raised if isinstance(raised, BaseException) else None)
 
 
 def corrupt(kind: str, key: str, why: object) -> None:

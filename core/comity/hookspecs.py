@@ -1,0 +1,92 @@
+"""Every hook a plugin may implement, in call order.
+
+A plugin is a module or an object with functions named as here and marked with `hookimpl`:
+
+    from comity import hookimpl
+
+    @hookimpl
+    def comity_session_joined(info):
+        print(info.agent_id, "is here")
+
+An implementation may leave out arguments it does not need. Lifecycle hooks run one after another in one
+thread of the coordinator, never on the caller's and never on the one that heartbeats; on an async
+coordinator they may be ``async def`` and then run on its loop. They are told what has happened
+and cannot change it. One that raises is logged and counted, and skipped after three failures in a
+row; the other plugins and the session go on. One that takes more than a second delays the hooks after
+it and is named by ``comity doctor``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from comity.model import ConflictResult, SessionInfo
+    from comity.strategies import Strategy
+
+hookspec = pluggy.HookspecMarker("comity")
+hookimpl = pluggy.HookimplMarker("comity")
+"""Marks a function as the implementation of the hook it is named after."""
+
+
+@hookspec
+def comity_strategies() -> Mapping[str, Strategy]:  # type: ignore[empty-body]
+    """Offer conflict strategies by name, for ``strategy="name"``.
+
+    Called once, while the coordinator is made. A name that is taken already is refused.
+    """
+
+
+@hookspec
+def comity_cli_commands() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Offer subcommands of ``comity`` by name.
+
+    Called once, by the command line only. Each is a function whose parameters Typer reads as arguments and options
+    (annotated in Typer's way where that is not enough), or a ``typer.Typer`` with subcommands of its
+    own. A name that is taken already is refused.
+    """
+
+
+@hookspec
+def comity_session_started(info: SessionInfo) -> None:
+    """One's own session is announced: others see it from now on. Again after a rejoin."""
+
+
+@hookspec
+def comity_session_joined(info: SessionInfo) -> None:
+    """Another session was announced. Sessions that were there before are not told."""
+
+
+@hookspec
+def comity_session_updated(info: SessionInfo) -> None:
+    """Another session changed its status or metadata; `info` is as after the change."""
+
+
+@hookspec
+def comity_conflict_decided(result: ConflictResult) -> None:
+    """A conflict that one's own session asked about is decided and on record."""
+
+
+@hookspec
+def comity_lock_lost(name: str, token: int, reason: str) -> None:
+    """One's own session lost a lease without releasing it; fenced resources refuse `token` from now on."""
+
+
+@hookspec
+def comity_session_left(info: SessionInfo, reason: str) -> None:
+    """Another session ended; `reason` is ``departed``, ``expired`` or ``evicted``, or ``missed``
+    when it ended while the watch was interrupted for too long to tell."""
+
+
+@hookspec
+def comity_session_lost(info: SessionInfo, reason: str) -> None:
+    """One's own session ended without its doing; all that it held is given up."""
+
+
+@hookspec
+def comity_session_ended(info: SessionInfo, reason: str) -> None:
+    """One's own session departed. The last hook of a session that was not lost."""

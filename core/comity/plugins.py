@@ -1,0 +1,280 @@
+"""The plugins of one coordinator, called through one typed method per hook.
+
+pluggy keeps the registry and checks signatures. The calls are made here, one by one, because pluggy stops
+at the first implementation that raises.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import time
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from comity.config import resolve
+from comity.dispatch import Dispatcher
+from comity.errors import NameTaken, UnknownStrategy
+from comity.logs import log
+from comity.names import check_name
+from comity.registry import Registry, checked_strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from comity.config import Settings
+    from comity.model import ConflictResult, ConflictStrategy, SessionInfo
+    from comity.registry import Implementation, PluginInfo
+    from comity.strategies import Strategy
+
+FAILURES_IN_A_ROW = 3
+"""An implementation that raised so many times without a success between is not called again."""
+PEER_HOOKS = ("comity_session_joined", "comity_session_left", "comity_session_updated")
+
+
+@attrs.frozen
+class HookReport:
+    """What went wrong with one plugin's hook. `hook` is empty when the plugin itself was refused.
+
+    `error`: the last one. `count`: of failures. `skipped`: it is not called any more. `slow`: how many
+    calls took over a second.
+    """
+
+    plugin: str
+    hook: str
+    error: str = ""
+    count: int = 0
+    skipped: bool = False
+    slow: int = 0
+
+
+@attrs.define
+class _Tally:
+    error: str = ""
+    count: int = 0
+    in_a_row: int = 0
+
+    @property
+    def skipped(self) -> bool:
+        return self.in_a_row >= FAILURES_IN_A_ROW
+
+
+class _Call:
+    """One implementation's turn; a job of the dispatcher, under the implementation's name."""
+
+    __slots__ = ("_arguments", "_host", "_impl", "label")
+
+    def __init__(self, host: PluginHost, impl: Implementation, arguments: Mapping[str, object]) -> None:
+        self._host, self._impl, self._arguments = host, impl, arguments
+        self.label = impl.label
+
+    def __call__(self) -> Awaitable[None] | None:
+        return self._host._perform(self._impl, self._arguments)  # noqa: SLF001 - a part of it
+
+
+class PluginHost:
+    """Registers the plugins of a coordinator and tells them what happens.
+
+    `plugins`: modules, objects or classes with marked functions; `strategies`: by name. What is installed
+    comes after them, as the environment allows. `dispatcher` runs the lifecycle hooks; without one, the
+    host has its own and `close` ends it.
+
+    The lifecycle methods return at once, from any thread; each implementation is a job of the
+    dispatcher, in the order of the events. Raises `NameTaken`, `InvalidArgument` or `InvalidName` for what was
+    given; installed plugins that cannot be used are refused, see `report`.
+    """
+
+    def __init__(
+        self,
+        *,
+        plugins: Iterable[object] = (),
+        strategies: Mapping[str, Strategy] | None = None,
+        dispatcher: Dispatcher | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self._registry = Registry(resolve() if settings is None else settings, plugins, strategies or {})
+        self._own_dispatcher = dispatcher is None
+        self._dispatcher = Dispatcher() if dispatcher is None else dispatcher
+        self._guard = threading.Lock()
+        self._tallies: dict[tuple[str, str], _Tally] = {}
+        self._implementations: dict[str, list[Implementation]] = {}
+        self.wants_peers: bool = any(self._of(hook) for hook in PEER_HOOKS)
+        """Whether some plugin wants to hear of other sessions; without one nobody need watch them."""
+
+    @property
+    def strategies(self) -> Mapping[str, Strategy]:
+        """The registered strategies by name."""
+        return MappingProxyType(self._registry.strategies)
+
+    @property
+    def plugins(self) -> tuple[PluginInfo, ...]:
+        """The plugins in use, in the order of registration."""
+        return tuple(self._registry.plugins.values())
+
+    def strategy(self, choice: ConflictStrategy | str | Strategy) -> tuple[str, Strategy]:
+        """Return name and strategy of what a caller gave as ``strategy=``.
+
+        Raises `UnknownStrategy` with the known ones, `InvalidArgument` for an object that cannot
+        decide, `NameTaken` when an object bears the name of another registered strategy.
+        """
+        registered = self._registry.strategies
+        if isinstance(choice, str):
+            name = str(choice)
+            if name not in registered:
+                raise UnknownStrategy(name, registered)
+            return name, registered[name]
+        for name, strategy in registered.items():
+            if strategy is choice:
+                return name, strategy
+        strategy = checked_strategy(choice)
+        given = getattr(strategy, "name", None)
+        name = check_name("strategy name", given if isinstance(given, str) else type(strategy).__name__)
+        if name in registered and type(registered[name]) is not type(strategy):
+            raise NameTaken("strategy", name, "a registered strategy", "the object given as strategy=")
+        return name, strategy
+
+    # One method per hook, in call order
+
+    def cli_commands(self, reserved: Iterable[str] = ()) -> dict[str, Callable[..., Any]]:
+        """Ask the plugins for subcommands, at once; one named like another or like a `reserved` one is refused."""
+        owners, commands = dict.fromkeys(reserved, "comity"), {}
+        for impl in self._of("comity_cli_commands"):
+            try:
+                for name, command in dict(impl.call({})).items():
+                    check_name("command name", name)
+                    if not callable(command):
+                        raise TypeError(f"command {name!r} is not a function")  # noqa: TRY301 - told as any failure
+                    if name in owners:
+                        self._registry.refuse(
+                            impl.plugin, f"command {name!r}", NameTaken("command", name, owners[name], impl.plugin)
+                        )
+                        continue
+                    owners[name], commands[name] = impl.plugin, command
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - other plugins' commands stay
+                self._failed(impl, error)
+        return commands
+
+    def session_started(self, info: SessionInfo) -> None:
+        """One's own session is announced."""
+        self._tell("comity_session_started", info=info)
+
+    def session_joined(self, info: SessionInfo) -> None:
+        """Another session was announced."""
+        self._tell("comity_session_joined", info=info)
+
+    def session_updated(self, info: SessionInfo) -> None:
+        """Another session changed its record."""
+        self._tell("comity_session_updated", info=info)
+
+    def conflict_decided(self, result: ConflictResult) -> None:
+        """A conflict that was asked about here is decided."""
+        self._tell("comity_conflict_decided", result=result)
+
+    def lock_lost(self, name: str, token: int, reason: str) -> None:
+        """A lease was lost without being released."""
+        self._tell("comity_lock_lost", name=name, token=token, reason=reason)
+
+    def session_left(self, info: SessionInfo, reason: str) -> None:
+        """Another session ended."""
+        self._tell("comity_session_left", info=info, reason=reason)
+
+    def session_lost(self, info: SessionInfo, reason: str) -> None:
+        """One's own session ended without its doing."""
+        self._tell("comity_session_lost", info=info, reason=reason)
+
+    def session_ended(self, info: SessionInfo, reason: str) -> None:
+        """One's own session departed."""
+        self._tell("comity_session_ended", info=info, reason=reason)
+
+    # For the doctor
+
+    @property
+    def failures(self) -> tuple[HookReport, ...]:
+        """What raised or was refused so far."""
+        return tuple(row for row in self.report() if row.count)
+
+    def report(self) -> tuple[HookReport, ...]:
+        """All that went wrong with plugins: refused, raised, or slow."""
+        slow = self._dispatcher.slow
+        with self._guard:
+            tallies = {key: attrs.evolve(tally) for key, tally in self._tallies.items()}
+        rows = [
+            HookReport(each.plugin, "", f"{each.what}: {each.why}", 1, skipped=True) for each in self._registry.refused
+        ]
+        for hook, implementations in self._implementations.items():
+            for impl in implementations:
+                tally = tallies.get((impl.plugin, hook), _Tally())
+                if tally.count or impl.label in slow:
+                    took = slow.get(impl.label, 0)
+                    rows.append(HookReport(impl.plugin, hook, tally.error, tally.count, tally.skipped, took))
+        return tuple(rows)
+
+    def close(self, timeout: float) -> None:
+        """Let the hooks that are due run for up to `timeout` seconds, if the dispatcher is the host's own."""
+        if self._own_dispatcher:
+            self._dispatcher.close(timeout)
+
+    # Calls
+
+    def _of(self, hook: str) -> list[Implementation]:
+        if hook not in self._implementations:
+            self._implementations[hook] = self._registry.implementations(hook)
+        return self._implementations[hook]
+
+    def _tell(self, hook: str, **arguments: object) -> None:
+        for impl in self._of(hook):
+            self._dispatcher.submit(_Call(self, impl, arguments))
+
+    def _perform(self, impl: Implementation, arguments: Mapping[str, object]) -> Awaitable[None] | None:
+        """Call one implementation; an async one is finished by the dispatcher."""
+        with self._guard:
+            if self._tallies.get((impl.plugin, impl.hook), _Tally()).skipped:
+                return None
+        started = time.monotonic()
+        try:
+            answer = impl.call(arguments)
+            if not inspect.isawaitable(answer):
+                self._succeeded(impl, started)
+                return None
+            loop = self._dispatcher.loop
+            if loop is not None and not loop.is_closed():
+                return self._finish(impl, answer, started)
+            if inspect.iscoroutine(answer):
+                answer.close()
+            raise TypeError("it is async, and this coordinator has no event loop")  # noqa: TRY301 - told as any failure
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the next plugin goes on
+            self._failed(impl, error)
+        return None
+
+    async def _finish(self, impl: Implementation, answer: Awaitable[object], started: float) -> None:
+        try:
+            await answer
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the next plugin goes on
+            self._failed(impl, error)
+        else:
+            self._succeeded(impl, started)
+
+    def _succeeded(self, impl: Implementation, started: float) -> None:
+        self._registry.trace(f"called {impl.label} in {(time.monotonic() - started) * 1000:.1f} ms")
+        with self._guard:
+            if tally := self._tallies.get((impl.plugin, impl.hook)):
+                tally.in_a_row = 0
+
+    def _failed(self, impl: Implementation, error: BaseException) -> None:
+        self._registry.trace(f"called {impl.label}: raised {error!r}")
+        with self._guard:
+            tally = self._tallies.setdefault((impl.plugin, impl.hook), _Tally())
+            tally.error, tally.count, tally.in_a_row = repr(error), tally.count + 1, tally.in_a_row + 1
+            skipped = tally.skipped
+        log(
+            logging.WARNING,
+            "plugin_failed",
+            plugin=impl.plugin,
+            hook=impl.hook,
+            error=repr(error),
+            skipped=skipped,
+            exc_info=error,
+        )
