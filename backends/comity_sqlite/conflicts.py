@@ -1,0 +1,280 @@
+"""Contests over names: reading the facts, recording decisions, enforcing them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comity.model import (
+    Changed,
+    Claim,
+    Contest,
+    Granted,
+    LockRequest,
+    Party,
+    SessionRef,
+    Settled,
+    Settlement,
+    SystemEvent,
+    Verdict,
+)
+from comity_sqlite.handoff import serve
+from comity_sqlite.log import tell
+from comity_sqlite.presence import info_of
+from comity_sqlite.queue import Seat, grant, holder, holders_of, lose, queue, seat_of
+from comity_sqlite.requests import granted, limit, over, take_over
+from comity_sqlite.step import How, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from comity.ops import Op
+    from comity_sqlite.runner import Runner
+    from comity_sqlite.step import SessionRow, Step
+
+
+class SqliteConflicts:
+    """The `comity.ports.Conflicts` of a SQLite file."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def contest(self, name: str, agent_ids: Sequence[str]) -> Op[Contest]:
+        """See `comity.ports.Conflicts.contest`."""
+        wanted = tuple(agent_ids)
+        return self._runner.read("conflicts.contest", lambda step: _contest(step, name, wanted))
+
+    def settle(self, settlement: Settlement) -> Op[Settled | Changed]:
+        """See `comity.ports.Conflicts.settle`."""
+        take = settlement.take
+
+        def undo(_: Settled | Changed | None) -> Op[object] | None:
+            from comity_sqlite.locks import SqliteLocks
+
+            if take is None:
+                return None
+            return SqliteLocks(self._runner).withdraw(take.session, take.request_id, keep=False)
+
+        return self._runner.write("conflicts.settle", lambda step: _settle(step, settlement), undo)
+
+
+# ----------------------------------------------------------------------------------------- facts
+
+
+def _counter(step: Step, name: str) -> int:
+    row = step.one("SELECT counter FROM names WHERE space = ? AND name = ?", step.space, name)
+    return 0 if row is None else int(row[0])
+
+
+def _contest(step: Step, name: str, agent_ids: tuple[str, ...]) -> Contest:
+    held = holders_of(step, name)
+    waiting = list(queue(step, name))
+    asked = sorted({*agent_ids, *(seat.agent_id for seat in held)})
+    parties: list[Party] = []
+    numbers: set[int] = set()
+    for agent_id in asked:
+        session = step.session_called(agent_id)
+        if session is None or not step.lives(session):
+            parties.append(Party(agent_id, "", None, Claim.NONE, 0))
+            continue
+        numbers.add(session.id)
+        parties.append(_party(step, name, session, held, waiting))
+    standing = [
+        _verdict(step, row)
+        for row in step.all(
+            "SELECT low, high, winner, strategy, reason FROM verdicts"
+            " WHERE space = ? AND name = ? AND counter = ? ORDER BY low, high",
+            step.space,
+            name,
+            _counter(step, name),
+        )
+        if row[0] in numbers and row[1] in numbers
+    ]
+    return Contest(
+        name,
+        _counter(step, name),
+        tuple(holder(step, seat) for seat in held),
+        tuple(parties),
+        tuple(verdict for verdict in standing if verdict is not None),
+        step.at_us,
+    )
+
+
+def _party(step: Step, name: str, session: SessionRow, held: list[Seat], waiting: list[Seat]) -> Party:
+    info = info_of(step, session)
+    tokens = tuple(seat.number for seat in held if seat.session == session.id)
+    asks = [seat.number for seat in waiting if seat.session == session.id]
+    past = step.one(
+        "SELECT token FROM past WHERE space = ? AND name = ? AND session = ?",
+        step.space,
+        name,
+        session.id,
+    )
+    claim, claim_us = Claim.NONE, 0
+    if tokens:
+        claim, claim_us = Claim.LEASE, min(tokens)
+    elif asks:
+        claim, claim_us = Claim.WAITING, min(asks)
+    elif past is not None:
+        claim, claim_us = Claim.PAST, past[0]
+    return Party(session.agent_id, session.incarnation, info, claim, claim_us, tokens)
+
+
+def _verdict(step: Step, row: tuple[int, int, int, str, str]) -> Verdict | None:
+    """Show a recorded verdict; None when one of the two is gone."""
+    low, high, winner, strategy, reason = row
+    one, other = step.session_numbered(low), step.session_numbered(high)
+    if one is None or other is None:
+        return None
+    if winner == high:
+        one, other = other, one
+    return Verdict(
+        SessionRef(one.agent_id, one.incarnation),
+        SessionRef(other.agent_id, other.incarnation),
+        strategy,
+        reason,
+    )
+
+
+# -------------------------------------------------------------------------------------- settling
+
+
+def _settle(step: Step, settlement: Settlement) -> Settled | Changed:
+    name, take = settlement.name, settlement.take
+    taken = None if take is None else seat_of(step, take.request_id)
+    again = step.ended(Kind.SETTLEMENT, settlement.request_id) is not None
+    if again or (taken is not None and taken.held and not taken.is_over(step)):
+        return Settled(_standing(step, settlement, any_counter=True), _present(step, taken), step.at_us)
+    serve(step, name)
+    held = holders_of(step, name)
+    if (
+        _counter(step, name) != settlement.counter
+        or tuple(seat.number for seat in held) != settlement.tokens
+        or any(_came_again(step, ref) for verdict in settlement.verdicts for ref in _pair(verdict))
+    ):
+        return Changed(tuple(holder(step, seat) for seat in held), step.at_us)
+    step.do(
+        "DELETE FROM verdicts WHERE space = ? AND name = ? AND counter <> ?",
+        step.space,
+        name,
+        settlement.counter,
+    )
+    for verdict in settlement.verdicts:
+        _record(step, settlement, verdict)
+    standing = _standing(step, settlement, any_counter=False)
+    grant = _enforce(step, settlement, held)
+    step.mark(Kind.SETTLEMENT, settlement.request_id, How.DONE)
+    return Settled(standing, grant, step.at_us)
+
+
+def _present(step: Step, taken: Seat | None) -> Granted | None:
+    held = taken is not None and taken.held and not taken.is_over(step)
+    return granted(step, taken) if taken is not None and held else None
+
+
+def _pair(verdict: Verdict) -> tuple[SessionRef, SessionRef]:
+    return verdict.winner, verdict.loser
+
+
+def _came_again(step: Step, ref: SessionRef) -> bool:
+    """Tell whether another incarnation lives under the party's id."""
+    there = step.session_called(ref.agent_id)
+    return there is not None and step.lives(there) and there.incarnation != ref.incarnation
+
+
+def _sessions(step: Step, verdict: Verdict) -> tuple[SessionRow, SessionRow] | None:
+    """Return winner and loser, None unless both live and are two."""
+    winner, loser = step.incarnation(verdict.winner), step.incarnation(verdict.loser)
+    if winner is None or loser is None or winner.id == loser.id:
+        return None
+    return (winner, loser) if step.lives(winner) and step.lives(loser) else None
+
+
+def _record(step: Step, settlement: Settlement, verdict: Verdict) -> None:
+    """Record a verdict unless one stands between the two already."""
+    both = _sessions(step, verdict)
+    if both is None:
+        return
+    winner, loser = both
+    if step.do(
+        "INSERT OR IGNORE INTO verdicts (space, name, low, high, counter, winner, strategy, reason)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        step.space,
+        settlement.name,
+        min(winner.id, loser.id),
+        max(winner.id, loser.id),
+        settlement.counter,
+        winner.id,
+        verdict.strategy,
+        verdict.reason,
+    ):
+        facts: dict[str, object] = {
+            "name": settlement.name,
+            "winner": winner.agent_id,
+            "loser": loser.agent_id,
+            "strategy": verdict.strategy,
+            "reason": verdict.reason,
+            "token": settlement.counter,
+        }
+        tell(step, SystemEvent.CONFLICT_RESOLVED, "", facts)
+
+
+def _standing(step: Step, settlement: Settlement, *, any_counter: bool) -> tuple[Verdict, ...]:
+    """Return the verdict on record for each pair asked; a pair of which one is gone has none."""
+    found = []
+    for verdict in settlement.verdicts:
+        both = _sessions(step, verdict)
+        if both is None:
+            continue
+        low, high = sorted(session.id for session in both)
+        row = step.one(
+            "SELECT low, high, winner, strategy, reason FROM verdicts WHERE space = ? AND name = ?"
+            " AND low = ? AND high = ? AND (? OR counter = ?)",
+            step.space,
+            settlement.name,
+            low,
+            high,
+            any_counter,
+            settlement.counter,
+        )
+        found.append((row and _verdict(step, row)) or verdict)
+    return tuple(found)
+
+
+def _enforce(step: Step, settlement: Settlement, held: list[Seat]) -> Granted | None:
+    """Hand the name to the session that wins over all who hold it, if there is one that asks."""
+    name, take = settlement.name, settlement.take
+    why = _winners(step, name, settlement.counter, {seat.session for seat in held})
+    taker = None if take is None else step.incarnation(take.session)
+    if take is not None and taker is not None and taker.id in why and step.lives(taker):
+        seat = seat_of(step, take.request_id)
+        if seat is None and not _may_begin(step, taker, take):
+            return None
+        for loser in held:
+            lose(step, loser, why[taker.id][loser.session], taker.agent_id)
+        return take_over(step, take, taker, seat, decided=True)
+    foremost = next((seat for seat in queue(step, name) if seat.session in why), None)
+    if foremost is not None:
+        for loser in held:
+            lose(step, loser, why[foremost.session][loser.session], foremost.agent_id)
+        grant(step, foremost, handed=True, decided=True)
+    return None
+
+
+def _may_begin(step: Step, taker: SessionRow, take: LockRequest) -> bool:
+    """Tell whether `take` may still be made: not over, and within its session's limit."""
+    return over(step, take.request_id) is None and limit(step, taker, take) is None
+
+
+def _winners(step: Step, name: str, counter: int, holders: set[int]) -> dict[int, dict[int, str]]:
+    """Return the sessions that win over every holder, each with the reasons to give the losers."""
+    why: dict[int, dict[int, str]] = {}
+    for low, high, winner, strategy, reason in step.all(
+        "SELECT low, high, winner, strategy, reason FROM verdicts WHERE space = ? AND name = ? AND counter = ?",
+        step.space,
+        name,
+        counter,
+    ):
+        loser = low if winner == high else high
+        if loser in holders:
+            why.setdefault(winner, {})[loser] = f"{strategy}: {reason}"
+    return {winner: reasons for winner, reasons in why.items() if set(reasons) == holders}

@@ -1,0 +1,90 @@
+"""The end of a session: everything it has is given up in the step that ends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comity.model import SystemEvent
+from comity_sqlite.log import tell
+from comity_sqlite.queue import forget_name
+from comity_sqlite.step import How, Kind
+
+if TYPE_CHECKING:
+    from comity_sqlite.step import SessionRow, Step
+
+
+_TABLES = (
+    "sessions",
+    "requests",
+    "wants",
+    "names",
+    "past",
+    "ended",
+    "verdicts",
+    "topics",
+    "cursors",
+)
+
+
+def end_session(step: Step, number: int, reason: str, how: How) -> None:
+    """End the session of this row number: hand its leases on, drop the rest, publish ``session.left``."""
+    from comity_sqlite.handoff import serve  # which ends the dead holders that it meets
+
+    session = step.session_numbered(number)
+    if session is None:
+        return
+    step.has_ended_one = True
+    step.mark(Kind.INCARNATION, session.incarnation, how, reason)
+    names = _give_up(step, session)
+    step.membership_changed()
+    tell(
+        step,
+        SystemEvent.SESSION_LEFT,
+        session.agent_id if how is How.DONE else "",
+        {"agent_id": session.agent_id, "started_ms": session.started_ms, "reason": reason},
+    )
+    for name, was_wanted in sorted(names.items()):
+        if was_wanted:
+            serve(step, name)
+        else:
+            forget_name(step, name)
+
+
+def end_one_due(step: Step, session: SessionRow | None) -> None:
+    """End a session that this step met past its deadline, unless it has ended another already."""
+    if session is not None and not step.lives(session) and not step.has_ended_one:
+        end_session(step, session.id, "expired", How.LOST)
+
+
+def _give_up(step: Step, session: SessionRow) -> dict[str, bool]:
+    """Delete all rows of a session; return its names, with whether it held or wanted them."""
+    number = session.id
+    names = {name: False for (name,) in step.all("SELECT name FROM past WHERE session = ?", number)}
+    for (name,) in step.all(
+        "SELECT DISTINCT w.name FROM requests r JOIN wants w ON w.request = r.id WHERE r.session = ?",
+        number,
+    ):
+        names[name] = True
+    step.do("DELETE FROM wants WHERE request IN (SELECT id FROM requests WHERE session = ?)", number)
+    for table in ("requests", "past", "losses", "records"):
+        step.do(f"DELETE FROM {table} WHERE session = ?", number)  # noqa: S608 - names of our own
+    step.do("DELETE FROM verdicts WHERE low = ?", number)
+    step.do("DELETE FROM verdicts WHERE high = ?", number)
+    step.do("DELETE FROM sessions WHERE id = ?", number)
+    return names
+
+
+def wipe(step: Step) -> int:
+    """Delete all rows of the namespace but the one that numbers it; return how many."""
+    sessions = "(SELECT id FROM sessions WHERE space = ?)"
+    count = 0
+    for sql in (
+        f"records WHERE session IN {sessions}",
+        f"losses WHERE session IN {sessions}",
+        "events WHERE topic IN (SELECT id FROM topics WHERE space = ?)",
+        *(f"{table} WHERE space = ?" for table in _TABLES),
+    ):
+        count += step.do(f"DELETE FROM {sql}", step.space)  # noqa: S608 - names of our own
+    step.membership_changed()
+    step.rings = True
+    return count

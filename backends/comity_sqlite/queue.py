@@ -1,0 +1,264 @@
+"""Who holds a name and who is next: the one rule of conflict, and the hand-off inside every step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from comity.model import Contender, Holder, Mode, SystemEvent
+from comity_sqlite.log import tell
+from comity_sqlite.step import How, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from comity_sqlite.step import Step
+
+DEAF_LOOKED_AT = 8
+"""How many deaf waiters a step passes over before it takes the first in order."""
+PAST_PER_NAME = 16
+PAST_PER_SESSION = 1000
+LOSSES_PER_SESSION = 1000
+
+
+@attrs.define
+class Seat:
+    """A request's place at one name, as held or waiting, with what is needed of its session.
+
+    `number`: the token when held, else the queue number.
+    """
+
+    id: int
+    request_id: str
+    session: int
+    agent_id: str
+    incarnation: str
+    session_due_us: int
+    name: str
+    shared: bool
+    held: bool
+    priority: int
+    number: int
+    since_ms: int
+    since_us: int
+    ttl_ms: int | None
+    due_us: int | None
+    renewal: int
+    flow: str
+    listener: str
+
+    @property
+    def wants(self) -> tuple[tuple[str, bool], ...]:
+        """The names and modes wanted; one in this version."""
+        return ((self.name, self.shared),)
+
+    @property
+    def ends_us(self) -> int:
+        """When the lease ends unless renewed."""
+        return self.session_due_us if self.due_us is None else min(self.due_us, self.session_due_us)
+
+    def is_over(self, step: Step) -> bool:
+        """Tell whether its time, or its session's, is over for this step."""
+        return step.now_us >= self.ends_us
+
+
+_SEAT = (
+    "SELECT r.id, r.request_id, r.session, s.agent_id, s.incarnation, s.due_us, w.name, w.shared, w.held,"
+    " r.priority, w.number, r.since_ms, r.since_us, r.ttl_ms, r.due_us, r.renewal, r.flow, r.listener"
+    " FROM wants w JOIN requests r ON r.id = w.request AND r.held = w.held"
+    " JOIN sessions s ON s.id = r.session WHERE "
+)
+
+
+_KEEP_COUNTER = "INSERT OR IGNORE INTO names (space, name, counter) VALUES (?, ?, ?)"
+_MOVE_COUNTER = (
+    "INSERT INTO names (space, name, counter) VALUES (?, ?, ?)"
+    " ON CONFLICT (space, name) DO UPDATE SET counter = excluded.counter"
+)
+
+
+def conflicts(one: tuple[tuple[str, bool], ...], other: tuple[tuple[str, bool], ...]) -> bool:
+    """Tell whether two requests cannot be held together: a common name, not shared by both.
+
+    Each is a set of (name, shared).
+    """
+    return any(mine == theirs and not (shared and also) for mine, shared in one for theirs, also in other)
+
+
+def seats(step: Step, where: str, *values: object) -> Iterator[Seat]:
+    """Read seats as the rest of the query says; stop reading before changing anything."""
+    for row in step.execute(_SEAT + where, values):
+        seat = Seat(*row)
+        seat.shared, seat.held = bool(seat.shared), bool(seat.held)
+        yield seat
+
+
+def holding(step: Step, name: str) -> list[Seat]:
+    """Return all held seats of a name by token, those that are over included."""
+    return list(seats(step, "w.space = ? AND w.name = ? AND w.held = 1 ORDER BY w.number", step.space, name))
+
+
+def holders_of(step: Step, name: str) -> list[Seat]:
+    """Return the present holders of a name in grant order."""
+    return [seat for seat in holding(step, name) if not seat.is_over(step)]
+
+
+def queue(step: Step, name: str) -> Iterator[Seat]:
+    """Read the waiting seats of live sessions in order."""
+    return (
+        seat
+        for seat in seats(
+            step,
+            "w.space = ? AND w.name = ? AND w.held = 0 ORDER BY w.urgency, w.number",
+            step.space,
+            name,
+        )
+        if not seat.is_over(step)
+    )
+
+
+def seat_of(step: Step, request_id: str) -> Seat | None:
+    """Return the seat of a request, None when there is none."""
+    return next(seats(step, "r.space = ? AND r.request_id = ?", step.space, request_id), None)
+
+
+def holder(step: Step, seat: Seat) -> Holder:
+    """Show a held seat."""
+    return Holder(
+        name=seat.name,
+        mode=Mode.SHARED if seat.shared else Mode.EXCLUSIVE,
+        agent_id=seat.agent_id,
+        token=seat.number,
+        since_ms=seat.since_ms,
+        expires_ms=step.left_ms(seat.ends_us),
+        request_id=seat.request_id,
+        flow=seat.flow,
+        held_ms=max(0, (step.now_us - seat.since_us) // 1000),
+    )
+
+
+def contender(seat: Seat, place: int) -> Contender:
+    """Show a waiting seat."""
+    return Contender(
+        name=seat.name,
+        mode=Mode.SHARED if seat.shared else Mode.EXCLUSIVE,
+        agent_id=seat.agent_id,
+        priority=seat.priority,
+        place=place,
+        since_ms=seat.since_ms,
+        request_id=seat.request_id,
+        flow=seat.flow,
+    )
+
+
+# ------------------------------------------------------------------------------- changing holders
+
+
+def bump(step: Step, session: int) -> int:
+    """Count a change that somebody else made to what a session holds or waits for."""
+    step.do("UPDATE sessions SET version = version + 1 WHERE id = ?", session)
+    step.rings = True
+    return int(step.one("SELECT version FROM sessions WHERE id = ?", session)[0])
+
+
+def grant(step: Step, seat: Seat, *, handed: bool, decided: bool = False) -> None:
+    """Make the seat's request the holder. `handed`: by another's step, so its session must be told.
+
+    `decided`: by a settlement; such a grant leaves the name's grant counter as it is.
+    """
+    token = step.token()
+    version = bump(step, seat.session) if handed else 0
+    seat.held, seat.number, seat.since_ms, seat.since_us = True, token, step.wall_ms, step.now_us
+    seat.due_us = None if seat.ttl_ms is None else step.now_us + seat.ttl_ms * 1000
+    step.do(
+        "UPDATE requests SET held = 1, number = ?, since_ms = ?, since_us = ?, due_us = ?, version = ? WHERE id = ?",
+        token,
+        seat.since_ms,
+        seat.since_us,
+        seat.due_us,
+        version,
+        seat.id,
+    )
+    step.do("UPDATE wants SET held = 1, urgency = 0, number = ? WHERE request = ?", token, seat.id)
+    note_grant(step, seat, decided=decided)
+
+
+def note_grant(step: Step, seat: Seat, *, decided: bool = False) -> None:
+    """Move the name's counter and remember the session's claim."""
+    step.do(_KEEP_COUNTER if decided else _MOVE_COUNTER, step.space, seat.name, 0 if decided else seat.number)
+    if step.do(
+        "UPDATE past SET token = ? WHERE space = ? AND name = ? AND session = ?",
+        seat.number,
+        step.space,
+        seat.name,
+        seat.session,
+    ):
+        return
+    step.do(
+        "INSERT INTO past (space, name, session, token) VALUES (?, ?, ?, ?)",
+        step.space,
+        seat.name,
+        seat.session,
+        seat.number,
+    )
+    step.do(
+        "DELETE FROM past WHERE (space, name, session) IN (SELECT space, name, session FROM past"
+        " WHERE space = ? AND name = ? ORDER BY token DESC LIMIT -1 OFFSET ?)",
+        step.space,
+        seat.name,
+        PAST_PER_NAME,
+    )
+    for (name,) in step.all(
+        "SELECT name FROM past WHERE session = ? ORDER BY token DESC LIMIT -1 OFFSET ?",
+        seat.session,
+        PAST_PER_SESSION,
+    ):
+        step.do("DELETE FROM past WHERE space = ? AND name = ? AND session = ?", step.space, name, seat.session)
+        forget_name(step, name)
+
+
+def remove(step: Step, seat: Seat, how: How, reason: str = "") -> None:
+    """Take the request out of the name and remember that its id is over."""
+    step.do("DELETE FROM wants WHERE request = ?", seat.id)
+    step.do("DELETE FROM requests WHERE id = ?", seat.id)
+    step.mark(Kind.REQUEST, seat.request_id, how, reason)
+
+
+def lose(step: Step, seat: Seat, reason: str, by: str) -> None:
+    """Take a lease away from its holder, who is told, and tell everybody."""
+    version = bump(step, seat.session)
+    step.do(
+        "INSERT INTO losses (session, version, request_id, name, token, reason) VALUES (?, ?, ?, ?, ?, ?)",
+        seat.session,
+        version,
+        seat.request_id,
+        seat.name,
+        seat.number,
+        reason,
+    )
+    step.do(
+        "DELETE FROM losses WHERE session = ? AND version IN (SELECT version FROM losses"
+        " WHERE session = ? ORDER BY version DESC LIMIT -1 OFFSET ?)",
+        seat.session,
+        seat.session,
+        LOSSES_PER_SESSION,
+    )
+    remove(step, seat, How.LOST, reason)
+    tell(
+        step,
+        SystemEvent.LOCK_LOST,
+        by,
+        {"name": seat.name, "agent_id": seat.agent_id, "token": seat.number, "reason": reason, "by": by},
+    )
+
+
+def forget_name(step: Step, name: str) -> None:
+    """Drop the name's grant counter when nothing of the name remains."""
+    step.do(
+        "DELETE FROM names WHERE space = ?1 AND name = ?2"
+        " AND NOT EXISTS (SELECT 1 FROM past WHERE space = ?1 AND name = ?2)"
+        " AND NOT EXISTS (SELECT 1 FROM wants WHERE space = ?1 AND name = ?2)",
+        step.space,
+        name,
+    )

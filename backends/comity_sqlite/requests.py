@@ -1,0 +1,189 @@
+"""The life of one request inside a step: refused, made, moved on, over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comity.errors import LimitExceeded, SessionLost
+from comity.model import Ended, Granted, Held, LockRequest, Mode, Queued, SessionRef
+from comity_sqlite.ending import end_one_due
+from comity_sqlite.handoff import serve
+from comity_sqlite.queue import (
+    Seat,
+    conflicts,
+    forget_name,
+    grant,
+    holder,
+    holders_of,
+    holding,
+    lose,
+    note_grant,
+    queue,
+    seat_of,
+)
+from comity_sqlite.step import How, Kind
+
+if TYPE_CHECKING:
+    from comity_sqlite.step import SessionRow, Step
+
+_NOBODY_HOLDS_MS = 1000
+
+
+def granted(step: Step, seat: Seat) -> Granted:
+    """Answer for a held seat."""
+    ttl_ms = None if seat.due_us is None else max(0, step.left_ms(seat.due_us))
+    return Granted(seat.number, ttl_ms, step.at_us)
+
+
+def acting(step: Step, ref: SessionRef) -> SessionRow | SessionLost:
+    """Return the session that asks, or the error when it is over."""
+    mine = step.incarnation(ref)
+    if mine is not None and step.lives(mine):
+        return mine
+    end_one_due(step, mine)
+    return step.lost(ref)
+
+
+def over(step: Step, request_id: str) -> Ended | None:
+    """Answer for a request that is over, None for one that is not."""
+    end = step.ended(Kind.REQUEST, request_id)
+    if end is None:
+        return None
+    lost = end.how == How.LOST
+    return Ended(lost, end.reason if lost else "", step.at_us)
+
+
+def limit(step: Step, session: SessionRow, request: LockRequest) -> LimitExceeded | None:
+    """Refuse a new request of a session that has as many as it may."""
+    (count,) = step.one("SELECT count(*) FROM requests WHERE session = ?", session.id)
+    return LimitExceeded(session.agent_id, request.max_held) if count >= request.max_held else None
+
+
+def drop_if_over(step: Step, seat: Seat) -> bool:
+    """Take the lease from its holder when its own time is over."""
+    if not (seat.held and seat.is_over(step)):
+        return False
+    lose(step, seat, "ttl", "")
+    serve(step, seat.name)
+    return True
+
+
+def insert(step: Step, request: LockRequest, session: SessionRow, *, held: bool, decided: bool = False) -> Seat:
+    """Make a new request, held at once or waiting."""
+    (want,) = request.wants
+    due_us = step.now_us + request.ttl_ms * 1000 if held and request.ttl_ms is not None else None
+    seat = Seat(
+        id=0,
+        request_id=request.request_id,
+        session=session.id,
+        agent_id=session.agent_id,
+        incarnation=session.incarnation,
+        session_due_us=session.due_us,
+        name=want.name,
+        shared=want.mode is Mode.SHARED,
+        held=held,
+        priority=request.priority,
+        number=step.token(),
+        since_ms=step.wall_ms,
+        since_us=step.now_us,
+        ttl_ms=request.ttl_ms,
+        due_us=due_us,
+        renewal=0,
+        flow=request.flow,
+        listener=request.listener,
+    )
+    seat.id = step.add(
+        "INSERT INTO requests (space, request_id, session, held, priority, number, since_ms, since_us,"
+        " ttl_ms, due_us, flow, listener) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        step.space,
+        seat.request_id,
+        seat.session,
+        held,
+        seat.priority,
+        seat.number,
+        seat.since_ms,
+        seat.since_us,
+        seat.ttl_ms,
+        seat.due_us,
+        seat.flow,
+        seat.listener,
+    )
+    step.do(
+        "INSERT INTO wants (space, name, held, urgency, number, request, shared) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        step.space,
+        seat.name,
+        held,
+        0 if held else -seat.priority,
+        seat.number,
+        seat.id,
+        seat.shared,
+    )
+    if held:
+        note_grant(step, seat, decided=decided)
+    return seat
+
+
+def is_free(step: Step, request: LockRequest) -> bool:
+    """Tell whether a newcomer can be granted without moving anything else."""
+    (want,) = request.wants
+    if step.one("SELECT 1 FROM wants WHERE space = ? AND name = ? LIMIT 1", step.space, want.name) is None:
+        return True
+    wants = ((want.name, want.mode is Mode.SHARED),)
+    if any(seat.is_over(step) or conflicts(wants, seat.wants) for seat in holding(step, want.name)):
+        return False
+    return next(queue(step, want.name), None) is None
+
+
+def erase(step: Step, seat: Seat) -> None:
+    """Leave nothing of a request that was refused."""
+    step.do("DELETE FROM wants WHERE request = ?", seat.id)
+    step.do("DELETE FROM requests WHERE id = ?", seat.id)
+    forget_name(step, seat.name)
+
+
+def take_over(
+    step: Step, request: LockRequest, session: SessionRow, seat: Seat | None, *, decided: bool = False
+) -> Granted:
+    """Make the asking request the holder of a name just freed for it, wherever it stood."""
+    if seat is None:
+        return granted(step, insert(step, request, session, held=True, decided=decided))
+    grant(step, seat, handed=False, decided=decided)
+    return granted(step, seat)
+
+
+def place_of(step: Step, seat: Seat) -> int:
+    """Return a waiting seat's place in its name's queue, from 1."""
+    (before,) = step.one(
+        "SELECT count(*) FROM wants w JOIN requests r ON r.id = w.request"
+        " JOIN sessions s ON s.id = r.session AND s.due_us > ?"
+        " WHERE w.space = ? AND w.name = ? AND w.held = 0 AND (w.urgency, w.number) < (?, ?)",
+        step.now_us,
+        step.space,
+        seat.name,
+        -seat.priority,
+        seat.number,
+    )
+    return int(before) + 1
+
+
+def queued(step: Step, seat: Seat) -> Queued:
+    """Answer for a waiting seat."""
+    held = holders_of(step, seat.name)
+    retry_ms = min((step.left_ms(other.ends_us) for other in held), default=_NOBODY_HOLDS_MS)
+    holders = tuple(holder(step, other) for other in held)
+    return Queued(place_of(step, seat), max(0, retry_ms), holders, step.at_us)
+
+
+def move_on(step: Step, request: LockRequest, seat: Seat, *, is_new: bool) -> Granted | Queued | Held | Ended:
+    """Serve the queue on behalf of a waiting request, and answer for it."""
+    step.asker = seat.id
+    serve(step, seat.name)
+    present = seat_of(step, request.request_id)
+    if present is None:  # its row was spoiled
+        return Ended(at_us=step.at_us)
+    if present.held:
+        return granted(step, present)
+    if request.wait or not is_new:
+        return queued(step, present)
+    erase(step, present)
+    return Held(tuple(holder(step, other) for other in holders_of(step, seat.name)), step.at_us)

@@ -1,0 +1,165 @@
+-- One file holds any number of namespaces ("spaces"); every row belongs to one of them by its number.
+-- `*_us` on the host's monotonic clock: due_us, since_us, at_us. `*_ms` on the wall clock: what people see.
+-- A row that another program spoiled must not break a reader: queries join inwards, so an orphan is
+-- not seen, and the checks keep text out of the columns that order things.
+
+CREATE TABLE host (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    boot    TEXT    NOT NULL,                       -- which boot of the machine the *_us columns count from
+    mono_us INTEGER NOT NULL CHECK (typeof(mono_us) = 'integer')  -- the latest reading written
+);
+
+CREATE TABLE spaces (
+    id      INTEGER PRIMARY KEY,
+    name    TEXT    NOT NULL UNIQUE,
+    token   INTEGER NOT NULL DEFAULT 0 CHECK (typeof(token) = 'integer'),    -- last fencing token or queue number
+    members INTEGER NOT NULL DEFAULT 0 CHECK (typeof(members) = 'integer'),  -- version of the membership
+    hurry   INTEGER NOT NULL DEFAULT 0 CHECK (typeof(hurry) = 'integer')     -- counts short-lived announcements
+);
+
+-- The small part of a session, rewritten by each heartbeat; what it tells of itself lies in `records`.
+CREATE TABLE sessions (
+    id          INTEGER PRIMARY KEY,
+    space       INTEGER NOT NULL,
+    agent_id    TEXT    NOT NULL,
+    incarnation TEXT    NOT NULL,
+    started_ms  INTEGER NOT NULL CHECK (typeof(started_ms) = 'integer'),
+    beat_ms     INTEGER NOT NULL CHECK (typeof(beat_ms) = 'integer'),
+    due_us      INTEGER NOT NULL CHECK (typeof(due_us) = 'integer'),
+    ttl_ms      INTEGER NOT NULL CHECK (typeof(ttl_ms) = 'integer'),
+    interval_ms INTEGER NOT NULL CHECK (typeof(interval_ms) = 'integer'),
+    version     INTEGER NOT NULL CHECK (typeof(version) = 'integer'),
+    process     TEXT    NOT NULL,
+    UNIQUE (space, agent_id)
+);
+CREATE INDEX sessions_due ON sessions (space, due_us);
+
+CREATE TABLE records (
+    session INTEGER PRIMARY KEY,
+    body    BLOB NOT NULL
+);
+
+-- One lock request from its first appearance to its end: waiting (held = 0), then held (held = 1).
+CREATE TABLE requests (
+    id         INTEGER PRIMARY KEY,
+    space      INTEGER NOT NULL,
+    request_id TEXT    NOT NULL,
+    session    INTEGER NOT NULL,
+    held       INTEGER NOT NULL CHECK (held IN (0, 1)),
+    priority   INTEGER NOT NULL CHECK (typeof(priority) = 'integer'),
+    number     INTEGER NOT NULL CHECK (typeof(number) = 'integer'),  -- queue number, once held the token
+    since_ms   INTEGER NOT NULL CHECK (typeof(since_ms) = 'integer'),
+    since_us   INTEGER NOT NULL CHECK (typeof(since_us) = 'integer'),
+    ttl_ms     INTEGER CHECK (typeof(ttl_ms) IN ('integer', 'null')),
+    due_us     INTEGER CHECK (typeof(due_us) IN ('integer', 'null')),  -- end of the lease's own time
+    renewal    INTEGER NOT NULL DEFAULT 0,
+    version    INTEGER NOT NULL DEFAULT 0,  -- of the session, by the hand-off that granted it; else 0
+    flow       TEXT    NOT NULL,
+    listener   TEXT    NOT NULL,
+    UNIQUE (space, request_id)
+);
+CREATE INDEX requests_session ON requests (session, version);
+
+-- The names of a request: a name's holders in order of their tokens, then its queue in order.
+CREATE TABLE wants (
+    space   INTEGER NOT NULL,
+    name    TEXT    NOT NULL,
+    held    INTEGER NOT NULL,
+    urgency INTEGER NOT NULL,  -- minus the priority; 0 once held
+    number  INTEGER NOT NULL,
+    request INTEGER NOT NULL,
+    shared  INTEGER NOT NULL CHECK (shared IN (0, 1)),
+    PRIMARY KEY (space, name, held, urgency, number, request)
+) WITHOUT ROWID;
+CREATE INDEX wants_request ON wants (request);
+
+-- The grant counter of each name of which there is a request or a past claim.
+CREATE TABLE names (
+    space   INTEGER NOT NULL,
+    name    TEXT    NOT NULL,
+    counter INTEGER NOT NULL,
+    PRIMARY KEY (space, name)
+) WITHOUT ROWID;
+
+-- The latest grant that each live session had of a name.
+CREATE TABLE past (
+    space   INTEGER NOT NULL,
+    name    TEXT    NOT NULL,
+    session INTEGER NOT NULL,
+    token   INTEGER NOT NULL,
+    PRIMARY KEY (space, name, session)
+) WITHOUT ROWID;
+CREATE INDEX past_session ON past (session, token);
+
+CREATE TABLE losses (
+    session    INTEGER NOT NULL,
+    version    INTEGER NOT NULL,
+    request_id TEXT    NOT NULL,
+    name       TEXT    NOT NULL,
+    token      INTEGER NOT NULL,
+    reason     TEXT    NOT NULL,
+    PRIMARY KEY (session, version)
+) WITHOUT ROWID;
+
+-- What is remembered so that a retried or late step has no second effect: ended ids, by kind.
+CREATE TABLE ended (
+    id     INTEGER PRIMARY KEY,
+    space  INTEGER NOT NULL,
+    kind   INTEGER NOT NULL,
+    key    TEXT    NOT NULL,
+    at_us  INTEGER NOT NULL,
+    how    INTEGER NOT NULL,
+    reason TEXT    NOT NULL,
+    epoch  INTEGER NOT NULL DEFAULT 0,
+    number INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (space, kind, key)
+);
+
+-- Decisions between two sessions (low < high) about a name, standing while its counter is `counter`.
+CREATE TABLE verdicts (
+    space    INTEGER NOT NULL,
+    name     TEXT    NOT NULL,
+    low      INTEGER NOT NULL,
+    high     INTEGER NOT NULL,
+    counter  INTEGER NOT NULL,
+    winner   INTEGER NOT NULL,
+    strategy TEXT    NOT NULL,
+    reason   TEXT    NOT NULL,
+    PRIMARY KEY (space, name, low, high)
+) WITHOUT ROWID;
+CREATE INDEX verdicts_low ON verdicts (low);
+CREATE INDEX verdicts_high ON verdicts (high);
+
+CREATE TABLE topics (
+    id    INTEGER PRIMARY KEY,
+    space INTEGER NOT NULL,
+    name  TEXT    NOT NULL,
+    epoch INTEGER NOT NULL CHECK (typeof(epoch) = 'integer'),
+    last  INTEGER NOT NULL CHECK (typeof(last) = 'integer'),
+    UNIQUE (space, name)
+);
+
+CREATE TABLE events (
+    topic   INTEGER NOT NULL,
+    number  INTEGER NOT NULL,
+    at_ms   INTEGER NOT NULL CHECK (typeof(at_ms) = 'integer'),
+    type    TEXT    NOT NULL,
+    sender  TEXT    NOT NULL,
+    payload BLOB    NOT NULL,
+    PRIMARY KEY (topic, number)
+);
+
+CREATE TABLE cursors (
+    space  INTEGER NOT NULL,
+    name   TEXT    NOT NULL,
+    topic  TEXT    NOT NULL,
+    epoch  INTEGER NOT NULL CHECK (typeof(epoch) = 'integer'),
+    number INTEGER NOT NULL CHECK (typeof(number) = 'integer'),
+    PRIMARY KEY (space, name, topic)
+) WITHOUT ROWID;
+
+-- Room that releases and departures get when the disk is full.
+CREATE TABLE ballast (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    filler BLOB NOT NULL
+);
