@@ -1,0 +1,120 @@
+"""What `comity doctor` looks at on a Redis server."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from comity.errors import BackendUnfit
+from comity.model import Finding, Health
+from comity.ops import Effect
+from comity_redis.op import command
+from comity_redis.sequence import Sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from collections.abc import Sequence as Listing
+
+    from comity.ops import Op
+    from comity_redis.keys import Keys
+    from comity_redis.op import Runner
+    from comity_redis.packing import Arg
+
+_OLDEST = (6, 2)
+_CLOCK_SLACK = 2.0
+"""Seconds between the server's clock and ours that are worth a word; they harm nothing."""
+
+
+def examine(runner: Runner, keys: Keys, *, in_process: bool) -> Op[Listing[Finding]]:
+    """Return the step that looks the server over; what may not be asked is said so, not raised."""
+
+    def ask(*args: Arg) -> Op[Any]:
+        return command(runner, "diagnose", Effect.READ, _as_is, *args)
+
+    def plan() -> Generator[Op[Any], Any, Listing[Finding]]:
+        findings = [_clock((yield ask("TIME")))]
+        if not in_process:
+            try:
+                findings += _server(_info((yield ask("INFO"))))
+            except BackendUnfit as error:
+                findings.append(Finding(Health.WARN, "server", f"INFO is refused: {error.why}", error.fix))
+            findings.append(_rights((yield from _writes(ask, keys))))
+        findings.append(_records((yield ask("HGET", keys["meta"], "corrupt"))))
+        findings.append(_sessions((yield ask("ZCARD", keys["live"])), (yield ask("HLEN", keys["locks"]))))
+        return findings
+
+    return Sequence("diagnose", Effect.READ, plan)
+
+
+def _as_is(answer: Any) -> Any:
+    return answer
+
+
+def _writes(ask: Any, keys: Keys) -> Generator[Op[Any], Any, BackendUnfit | None]:
+    """Try the rights that the scripts need, by writes that change nothing."""
+    script = "redis.call('ZREM', KEYS[1], ''); return redis.call('PUBLISH', ARGV[1], '')"
+    try:
+        yield ask("EVAL", script, 1, keys["live"], f"{keys.prefix}doctor")
+    except BackendUnfit as error:
+        return error
+    return None
+
+
+def _rights(refused: BackendUnfit | None) -> Finding:
+    if refused is None:
+        return Finding(Health.OK, "permissions", "scripts may write and publish")
+    return Finding(Health.FAIL, "permissions", refused.why, refused.fix)
+
+
+def _info(text: bytes) -> dict[str, str]:
+    lines = text.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _server(info: dict[str, str]) -> list[Finding]:
+    version = info.get("redis_version", "?")
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers >= _OLDEST:
+        found = [Finding(Health.OK, "version", f"Redis {version}")]
+    else:
+        found = [Finding(Health.FAIL, "version", f"Redis {version}", "use Redis 6.2 or later")]
+
+    policy, limit = info.get("maxmemory_policy", "noeviction"), info.get("maxmemory", "0")
+    if policy == "noeviction" or policy.startswith("volatile-"):
+        said = f"{policy}, maxmemory {limit if limit != '0' else 'unlimited'}"
+        found.append(Finding(Health.OK, "eviction", said))
+    else:
+        fix = "set maxmemory-policy noeviction: the server may drop a whole namespace at any time"
+        found.append(Finding(Health.FAIL, "eviction", policy, fix))
+
+    if info.get("aof_enabled") == "1":
+        found.append(Finding(Health.OK, "persistence", "append-only file"))
+    else:
+        fix = "set appendonly yes, or accept that a restart of the server ends every session and lease"
+        found.append(Finding(Health.WARN, "persistence", "no append-only file", fix))
+
+    if info.get("role", "master") != "master":
+        found.append(Finding(Health.FAIL, "role", info["role"], "give the address of the primary"))
+    return found
+
+
+def _clock(answer: list[bytes]) -> Finding:
+    ahead = int(answer[0]) + int(answer[1]) / 1e6 - time.time()
+    if abs(ahead) <= _CLOCK_SLACK:
+        return Finding(Health.OK, "clock", f"the server's differs by {abs(ahead):.1f} s")
+    where = "ahead of" if ahead > 0 else "behind"
+    fix = "run NTP on both machines; leases are not harmed, but times shown are the server's"
+    return Finding(Health.WARN, "clock", f"the server's is {abs(ahead):.0f} s {where} this machine's", fix)
+
+
+def _records(corrupt: bytes | None) -> Finding:
+    count = int(corrupt) if corrupt and corrupt.isdigit() else 0
+    if not count:
+        return Finding(Health.OK, "records", "none found unreadable")
+    fix = "find out what else writes to keys named comity:*; the records were skipped or removed"
+    return Finding(Health.WARN, "records", f"{count} found unreadable", fix)
+
+
+def _sessions(live: int, locks: int) -> Finding:
+    return Finding(Health.OK, "namespace", f"{live} sessions, {locks} locks held")

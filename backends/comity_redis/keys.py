@@ -1,0 +1,129 @@
+"""Where a namespace lives in Redis: a fixed set of keys with one hash tag, ``comity:{namespace}:...``.
+
+So a namespace is one slot of a cluster, every script may run there, and nothing ever has to search.
+In key names the characters ``{ } : %`` of a namespace or topic are percent-encoded. FS is the byte
+1f, RS the byte 1e; names cannot hold either (rule X6), and free text is cleaned of them (`plain`).
+
+`o` is a session: agent id FS incarnation. Tokens and queue numbers are 16 digits, times in text
+are milliseconds, a mode is ``x`` or ``s``. Sorted sets marked *lex* have score 0 throughout and are
+read in byte order.
+
+========  ======  ==========================================================================================
+key       type    content
+========  ======  ==========================================================================================
+live      zset    o -> deadline in ms
+leases    hash    agent id -> incarnation FS ttl FS interval FS start FS process;
+                  agent id FS ``v`` -> how often others changed what it holds (`Beat.version`)
+records   hash    agent id -> incarnation FS start FS revision FS ttl FS interval FS record (`encode_session`)
+locks     hash    name -> mode, grant counter, then per holder in grant order
+                  RS token FS request FS o FS since FS due (0: none) FS renewal FS flow
+past      hash    name -> grant counter RS, then per session, at most 16, token FS o RS
+own       lex     o FS ``q`` FS request FS name: a request that holds or waits;
+                  o FS ``p`` FS token FS name: a past claim, at most 1,000;
+                  o FS ``n`` FS version (10 digits) FS request FS token FS name FS reason: a loss not yet
+                  acknowledged, at most 1,000; o FS ``v`` FS name: it is part of a verdict on the name
+queue     lex     name FS rank (9999 - priority, 5 digits) FS number FS mode FS request FS o FS ttl (0: none)
+                  FS since FS listener FS flow: one waiting request, every name's queue being one range
+ids       hash    request that waits -> its queue member; lost request or ended o -> ``!`` reason
+ended     zset    request or o that is over -> when, in ms, plus how: .0 withdrawn, .25 released (or
+                  departed), .5 taken away (or expired); kept 90 s, at most 200,000
+meta      hash    token: the last one; members: the membership version; interval: the longest between
+                  heartbeats since the namespace was last empty; corrupt: records found unreadable;
+                  topic:<topic> -> epoch FS number of its last event
+verdicts  hash    name -> grant counter, then per decision RS winner's o FS loser's o FS strategy FS reason;
+                  void once the counter is another
+t:<topic> stream  events, see below; ``t:comity`` is the system topic
+========  ======  ==========================================================================================
+
+The grant counter of a name is in its lock while it is held, else in `past`, else in `verdicts`, else 0.
+
+Events. The entry with id ``<number>-0`` has the fields ``t`` type, ``a`` milliseconds, ``s`` sender and
+``p`` payload. The publishing step takes the number after that in ``topic:<topic>``, or 1 and a new
+epoch (its clock in microseconds) when there is none there or the stream refuses the number; then it
+deletes what the stream holds, writes the number back and publishes it on the topic's channel.
+
+Channels. ``l:<address>`` one listener: ``g`` FS name FS request FS token FS own ttl (0: none) FS
+microseconds, a grant. ``s:<o>`` a session: ``l`` FS name FS request FS token FS reason, a loss; ``n``, news.
+``n`` everybody: ``h``, hurry. ``p:<topic>`` who follows a topic: the number of its new event.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from comity.model import SYSTEM_TOPIC
+
+if TYPE_CHECKING:
+    from comity.model import SessionRef
+
+FS: Final = "\x1f"
+RS: Final = "\x1e"
+
+_FIXED = (
+    "live",
+    "leases",
+    "records",
+    "locks",
+    "past",
+    "own",
+    "queue",
+    "ids",
+    "ended",
+    "meta",
+    "verdicts",
+)
+
+_RESERVED = str.maketrans({char: f"%{ord(char):02X}" for char in "%{}:"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def encoded(name: str) -> str:
+    """Return a namespace or topic as it stands in a key."""
+    return name.translate(_RESERVED)
+
+
+def plain(text: str) -> str:
+    """Return free text with every control character replaced by a space: some of them part fields."""
+    return _CONTROL.sub(" ", text)
+
+
+def owner(session: SessionRef) -> str:
+    """Return a session as it stands in records and channels."""
+    return f"{session.agent_id}{FS}{session.incarnation}"
+
+
+class Keys:
+    """The keys and channels of one namespace."""
+
+    __slots__ = ("fixed", "prefix")
+
+    def __init__(self, namespace: str) -> None:
+        self.prefix = f"comity:{{{encoded(namespace)}}}:"
+        self.fixed = (*(self.prefix + name for name in _FIXED), self.topic(SYSTEM_TOPIC))
+        """In the order in which every script takes them (``scripts/_keys.lua``)."""
+
+    def __getitem__(self, name: str) -> str:
+        """Return the key called `name` in the table above."""
+        return self.fixed[_FIXED.index(name)]
+
+    def topic(self, topic: str) -> str:
+        """Return the key of a topic's events."""
+        return f"{self.prefix}t:{encoded(topic)}"
+
+    def news_of(self, topic: str) -> bytes:
+        """Return the channel that tells of a topic's new events."""
+        return f"{self.prefix}p:{encoded(topic)}".encode()
+
+    def ear(self, address: str) -> bytes:
+        """Return the channel of one listener."""
+        return f"{self.prefix}l:{address}".encode()
+
+    def session(self, session: SessionRef) -> bytes:
+        """Return the channel of a session."""
+        return f"{self.prefix}s:{owner(session)}".encode()
+
+    @property
+    def everybody(self) -> bytes:
+        """The channel that every session hears."""
+        return f"{self.prefix}n".encode()

@@ -1,0 +1,255 @@
+"""`comity.ports.Locks` on Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comity.errors import LimitExceeded
+from comity.logs import corrupt
+from comity.model import (
+    Changed,
+    Ended,
+    Granted,
+    Held,
+    LockView,
+    Own,
+    Queued,
+    Released,
+    Renewed,
+    Withdrawn,
+)
+from comity.ops import Effect
+from comity_redis.keys import plain
+from comity_redis.op import transaction
+from comity_redis.packing import pack
+from comity_redis.presence import lost
+from comity_redis.records import FS, LETTERS, MAX_RANK, contender, holders, loss, present, queue
+
+if TYPE_CHECKING:
+    from comity.model import Answer, Contender, Holder, LockRequest, Loss, SessionRef
+    from comity.ops import Op
+    from comity_redis.keys import Keys
+    from comity_redis.op import Runner
+    from comity_redis.verbs import Verbs
+
+
+class RedisLocks:
+    """Who holds what, and who waits for it."""
+
+    def __init__(self, runner: Runner, keys: Keys, verbs: Verbs) -> None:
+        self._runner = runner
+        self._acquire = verbs.script("acquire", "locks.acquire")
+        self._release = verbs.script("release", "locks.release")
+        self._withdraw = verbs.script("withdraw", "locks.withdraw")
+        self._renew = verbs.script("renew", "locks.renew")
+        self._preempt = verbs.script("preempt", "locks.preempt")
+        self._break = verbs.script("break", "locks.break_lock")
+        self._view = verbs.script("view", "locks.view", Effect.READ)
+        self._own = verbs.script("own", "locks.own", Effect.READ)
+        self._everything = (
+            pack("TIME"),
+            pack("HGETALL", keys["locks"]),
+            pack("ZRANGE", keys["live"], 0, -1, "WITHSCORES"),
+        )
+
+    def acquire(self, request: LockRequest) -> Op[Answer]:
+        """Grant, queue or refuse a request, as `comity.ports.Locks.acquire` says."""
+        ref, (want,) = request.session, request.wants
+
+        def parse(answer: list[Any]) -> Answer:
+            kind = answer[0]
+            if kind == b"G":
+                return _granted(answer)
+            if kind == b"Q":
+                _, place, retry_ms, at_us, *there = answer
+                return Queued(place, max(0, retry_ms), holders(want.name, there, at_us), at_us)
+            if kind == b"H":
+                return Held(holders(want.name, answer[2:], answer[1]), answer[1])
+            return _ended(request, answer)
+
+        def undo(answer: Answer | None) -> Op[object] | None:
+            if isinstance(answer, Held | Ended):
+                return None
+            return self.withdraw(ref, request.request_id, keep=False)
+
+        return self._acquire.call(
+            parse,
+            ref.agent_id,
+            ref.incarnation,
+            request.request_id,
+            want.name,
+            LETTERS[want.mode],
+            f"{MAX_RANK - request.priority:05d}",
+            1 if request.wait else 0,
+            request.ttl_ms or 0,
+            request.max_held,
+            plain(request.listener),
+            plain(request.flow),
+            undo=undo,
+        )
+
+    def withdraw(self, session: SessionRef, request_id: str, *, keep: bool) -> Op[Granted | Withdrawn]:
+        """End a waiting request, as `comity.ports.Locks.withdraw` says."""
+
+        def parse(answer: list[Any]) -> Granted | Withdrawn:
+            return _granted(answer) if answer[0] == b"G" else Withdrawn(answer[1])
+
+        def undo(answer: Granted | Withdrawn | None) -> Op[object] | None:
+            if isinstance(answer, Withdrawn):
+                return None
+            return self.withdraw(session, request_id, keep=False)
+
+        who = (session.agent_id, session.incarnation)
+        return self._withdraw.call(parse, *who, request_id, 1 if keep else 0, undo=undo)
+
+    def release(self, session: SessionRef, request_id: str) -> Op[Released]:
+        """Free exactly this grant, as `comity.ports.Locks.release` says."""
+
+        def undo(answer: Released | None) -> Op[object] | None:
+            return self.release(session, request_id) if answer is None else None
+
+        who = (session.agent_id, session.incarnation)
+        return self._release.call(_released, *who, request_id, undo=undo)
+
+    def renew(self, session: SessionRef, request_id: str, renewal: int, ttl_ms: int | None) -> Op[Renewed | Ended]:
+        """Move the end of the lease's own time, as `comity.ports.Locks.renew` says."""
+
+        def parse(answer: list[Any]) -> Renewed | Ended:
+            if answer[0] == b"R":
+                return Renewed(None if answer[1] < 0 else answer[1], answer[2])
+            if answer[0] == b"E":
+                return Ended(answer[1] == 1, answer[2].decode(), answer[3])
+            raise lost(session, answer)
+
+        who = (session.agent_id, session.incarnation)
+        return self._renew.call(parse, *who, request_id, renewal, ttl_ms or 0)
+
+    def preempt(self, request: LockRequest, token: int, reason: str) -> Op[Granted | Changed | Ended]:
+        """Replace the single holder, as `comity.ports.Locks.preempt` says."""
+        ref, (want,) = request.session, request.wants
+
+        def parse(answer: list[Any]) -> Granted | Changed | Ended:
+            if answer[0] == b"G":
+                return _granted(answer)
+            if answer[0] == b"C":
+                return Changed(holders(want.name, answer[2:], answer[1]), answer[1])
+            return _ended(request, answer)
+
+        def undo(answer: Granted | Changed | Ended | None) -> Op[object] | None:
+            if isinstance(answer, Changed | Ended):
+                return None
+            return self.withdraw(ref, request.request_id, keep=False)
+
+        return self._preempt.call(
+            parse,
+            ref.agent_id,
+            ref.incarnation,
+            request.request_id,
+            want.name,
+            LETTERS[want.mode],
+            request.ttl_ms or 0,
+            request.max_held,
+            plain(request.flow),
+            f"{token:016d}",
+            plain(reason),
+            undo=undo,
+        )
+
+    def break_lock(self, session: SessionRef, request_id: str, name: str, reason: str) -> Op[tuple[Holder, ...]]:
+        """Take the name from all its holders, as `comity.ports.Locks.break_lock` says."""
+
+        def parse(answer: list[Any]) -> tuple[Holder, ...]:
+            return holders(name, answer[1:], answer[0])
+
+        return self._break.call(parse, session.agent_id, request_id, name, plain(reason))
+
+    def view(self, name: str) -> Op[LockView]:
+        """Read who holds a name and who waits for it, in order."""
+
+        def parse(answer: list[Any]) -> LockView:
+            at_us, record, sessions, members = answer
+            now_ms = at_us // 1000
+            ends = _deadlines(sessions)
+            there = () if record is None else tuple(present(name, record, ends, now_ms))
+            return LockView(there, tuple(queue(name, members, now_ms)), at_us)
+
+        return self._view.call(parse, name)
+
+    def held(self, prefix: str) -> Op[tuple[Holder, ...]]:
+        """Read all holders of names that begin with `prefix`, by name in byte order.
+
+        Costs as much as all the locks of the namespace, for the server and on the wire.
+        """
+        start = prefix.encode()
+
+        def parse(answers: list[Any]) -> tuple[Holder, ...]:
+            (seconds, micros), pairs, live = answers
+            now_ms = int(seconds) * 1000 + int(micros) // 1000
+            ends = _deadlines(live)
+            locks = zip(pairs[::2], pairs[1::2], strict=True)
+            found = sorted((name, record) for name, record in locks if name.startswith(start))
+            return tuple(
+                holder
+                for name, record in found
+                for holder in present(name.decode(errors="replace"), record, ends, now_ms)
+            )
+
+        return transaction(self._runner, "locks.held", parse, *self._everything)
+
+    def own(self, session: SessionRef) -> Op[Own]:
+        """Read all the session holds, waits for and has lost."""
+
+        def parse(answer: list[Any]) -> Own:
+            if answer[0] == b"L":
+                raise lost(session, answer)
+            return _own(session, answer)
+
+        return self._own.call(parse, session.agent_id, session.incarnation)
+
+
+def _own(session: SessionRef, answer: list[Any]) -> Own:
+    _, at_us, deadline, version, *entries = answer
+    now_ms = at_us // 1000
+    me = session.agent_id.encode() + FS + session.incarnation.encode()
+    held: list[Holder] = []
+    waiting: list[Contender] = []
+    losses: list[Loss] = []
+    for entry, text, place in entries:
+        try:
+            if entry[len(me) + 1 : len(me) + 2] == b"n":
+                losses.append(loss(entry))
+            elif place:
+                waiting.append(contender(text, place))
+            else:
+                name = entry[len(me) + 3 :].partition(FS)[2].decode()
+                held += present(name, text[:1] + b"\x1e" + text[1:], {me: int(deadline)}, now_ms)
+        except (ValueError, KeyError) as error:
+            corrupt("own", session.agent_id, error)
+    held.sort(key=lambda holder: holder.token)
+    waiting.sort(key=lambda each: (each.name.encode(), each.place))
+    return Own(version, tuple(held), tuple(waiting), tuple(losses))
+
+
+def _granted(answer: list[Any]) -> Granted:
+    _, token, ttl_ms, at_us = answer
+    return Granted(int(token), None if ttl_ms < 0 else ttl_ms, at_us)
+
+
+def _released(answer: list[Any]) -> Released:
+    ok, at_us = answer
+    return Released(ok == 1, at_us)
+
+
+def _ended(request: LockRequest, answer: list[Any]) -> Ended:
+    """Read the answer that a request is over; raise those that refuse it."""
+    if answer[0] == b"E":
+        return Ended(answer[1] == 1, answer[2].decode(), answer[3])
+    if answer[0] == b"M":
+        raise LimitExceeded(request.session.agent_id, request.max_held)
+    raise lost(request.session, answer)
+
+
+def _deadlines(pairs: list[Any]) -> dict[bytes, int]:
+    """Read members and scores in turn; a score of None is no deadline."""
+    ends = zip(pairs[::2], pairs[1::2], strict=True)
+    return {who: int(float(score)) for who, score in ends if score is not None}

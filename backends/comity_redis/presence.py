@@ -1,0 +1,225 @@
+"""`comity.ports.Presence` on Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comity.errors import AgentIdTaken, SessionLost
+from comity.logs import corrupt
+from comity.model import (
+    SYSTEM_TOPIC,
+    Announced,
+    Beat,
+    Members,
+    Reaped,
+    SessionInfo,
+    encode_session,
+)
+from comity.ops import Effect
+from comity_redis.keys import FS, plain
+from comity_redis.op import transaction
+from comity_redis.packing import pack
+from comity_redis.records import session
+from comity_redis.sequence import Sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from comity.model import Announcement, SessionRef
+    from comity.ops import Op
+    from comity_redis.keys import Keys
+    from comity_redis.op import RedisOp, Runner
+    from comity_redis.verbs import Verbs
+
+_FS = FS.encode()
+
+
+class RedisPresence:
+    """Which sessions live, by the server's clock."""
+
+    def __init__(self, runner: Runner, keys: Keys, verbs: Verbs) -> None:
+        self._runner = runner
+        self._announce = verbs.script("announce", "presence.announce")
+        self._heartbeat = verbs.script("heartbeat", "presence.heartbeat")
+        self._depart = verbs.script("depart", "presence.depart")
+        self._reap = verbs.script("reap", "presence.reap")
+        self._update = verbs.script("update", "presence.update")
+        self._get = verbs.script("session", "presence.get", Effect.READ)
+        self._same = verbs.script("members", "presence.members", Effect.READ)
+        self._all = (
+            pack("TIME"),
+            pack("HMGET", keys["meta"], "members", f"topic:{SYSTEM_TOPIC}"),
+            pack("HVALS", keys["records"]),
+            pack("ZRANGE", keys["live"], 0, -1, "WITHSCORES"),
+        )
+        self._read: dict[bytes, tuple[bytes, SessionInfo]] = {}
+
+    def announce(self, announcement: Announcement) -> Op[Announced]:
+        """Begin a session, as `comity.ports.Presence.announce` says."""
+        ref, info = announcement.session, announcement.info
+
+        def parse(answer: list[Any]) -> Announced:
+            if answer[0] == b"A":
+                return Announced(answer[1], answer[2])
+            if answer[0] == b"T":
+                raise AgentIdTaken(ref.agent_id, answer[1])
+            raise lost(ref, answer)
+
+        def undo(_: Announced | None) -> Op[object]:
+            return self.depart(ref)
+
+        return self._announce.call(
+            parse,
+            ref.agent_id,
+            ref.incarnation,
+            announcement.ttl_ms,
+            announcement.interval_ms,
+            encode_session(info),
+            plain(announcement.process),
+            undo=undo,
+        )
+
+    def heartbeat(self, session: SessionRef, seen: int) -> Op[Beat]:
+        """Renew a session, as `comity.ports.Presence.heartbeat` says."""
+        return self._heartbeat.call(_beat, session.agent_id, session.incarnation, f"{seen:010d}")
+
+    def depart(self, session: SessionRef) -> Op[bool]:
+        """End a session by its own wish, as `comity.ports.Presence.depart` says."""
+        return self._depart.call(bool, session.agent_id, session.incarnation)
+
+    def reap(self) -> Op[Reaped]:
+        """End one session that is overdue, as `comity.ports.Presence.reap` says."""
+        return self._reap.call(_reaped)
+
+    def members(self, known: int | None) -> Op[Members]:
+        """Read the live sessions, as `comity.ports.Presence.members` says.
+
+        What is known already takes one small round trip; else the records follow in a second one. They
+        never pass through a script, and one read before is not decoded again.
+        """
+        if known is None:
+            return self._everybody()
+
+        def plan() -> Generator[Op[Any], Any, Members]:
+            same, version, end = yield self._same.call(list[Any], known)
+            if same:
+                return Members(int(version), *_position(end), None)
+            members: Members = yield self._everybody()
+            return members
+
+        return Sequence("presence.members", Effect.READ, plan)
+
+    def _everybody(self) -> RedisOp[Members]:
+        return transaction(self._runner, "presence.members", self._members, *self._all)
+
+    def _members(self, answers: list[Any]) -> Members:
+        (seconds, micros), (version, end), records, live = answers
+        now_ms = int(seconds) * 1000 + int(micros) // 1000
+        deadlines = dict(zip(live[::2], map(int, live[1::2]), strict=True))
+        known, read = self._read, {}
+        sessions = []
+        for record in records:
+            found = known.get(record)
+            if found is None:
+                try:
+                    incarnation, info = session(record, 0)
+                except ValueError as error:
+                    corrupt("session", repr(record[:80]), error)
+                    continue
+                found = (info.agent_id.encode() + _FS + incarnation, info)
+            who, info = found
+            deadline_ms = deadlines.get(who, 0)
+            if deadline_ms > now_ms:
+                info = heard(info, deadline_ms)
+                read[record] = (who, info)
+                sessions.append(info)
+        self._read = read
+        sessions.sort(key=lambda each: (each.started_ms, each.agent_id))
+        return Members(int(version or 0), *_position(end), tuple(sessions))
+
+    def get(self, agent_id: str) -> Op[SessionInfo | None]:
+        """Read one live session afresh, None when there is none."""
+
+        def parse(answer: list[Any] | None) -> SessionInfo | None:
+            if answer is None:
+                return None
+            try:
+                return session(answer[0], int(answer[1]))[1]
+            except ValueError as error:
+                corrupt("session", agent_id, error)
+                return None
+
+        return self._get.call(parse, agent_id)
+
+    def update(self, session: SessionRef, info: SessionInfo) -> Op[SessionInfo]:
+        """Replace a record by its next revision, as `comity.ports.Presence.update` says."""
+        ref = session
+
+        def parse(answer: list[Any]) -> SessionInfo:
+            if answer[0] != b"U":
+                raise lost(ref, answer)
+            return read_session(answer[1], int(answer[2]))
+
+        return self._update.call(
+            parse,
+            ref.agent_id,
+            ref.incarnation,
+            info.revision - 1,
+            info.revision,
+            encode_session(info),
+        )
+
+
+def read_session(record: bytes, deadline_ms: int) -> SessionInfo:
+    """Read a record that was written just now."""
+    return session(record, deadline_ms)[1]
+
+
+def lost(ref: SessionRef, answer: list[Any]) -> SessionLost:
+    """Return the error for an answer ``[L, reason]``."""
+    return SessionLost(ref.agent_id, answer[1].decode() or "expired")
+
+
+def heard(info: SessionInfo, deadline_ms: int) -> SessionInfo:
+    """Return `info` as of a read in which the session's deadline was this."""
+    heard_ms = deadline_ms - round(info.session_ttl * 1000)
+    if heard_ms == info.last_heartbeat_ms:
+        return info
+    # In the order of the fields: by keyword this takes twice as long, for each session of each read.
+    return SessionInfo(
+        info.agent_id,
+        info.session_type,
+        info.access_tier,
+        info.capabilities,
+        info.metadata,
+        info.status,
+        info.session_ttl,
+        info.heartbeat_interval,
+        info.host,
+        info.pid,
+        info.revision,
+        info.started_ms,
+        heard_ms,
+    )
+
+
+def _beat(answer: list[Any]) -> Beat:
+    if answer[0] != 1:
+        return Beat(alive=False, reason=answer[1].decode())
+    _, version, live, deadline = answer
+    return Beat(alive=True, version=version, next_deadline_ms=deadline, live=live)
+
+
+def _reaped(answer: list[Any]) -> Reaped:
+    agent_id, deadline = answer
+    return Reaped(None if agent_id is None else agent_id.decode(), deadline)
+
+
+def _position(end: bytes | None) -> tuple[int, int]:
+    """Read where a topic ends: epoch and number."""
+    try:
+        epoch, number = (end or b"0\x1f0").split(_FS)
+        return int(epoch), int(number)
+    except ValueError as error:
+        corrupt("topic", SYSTEM_TOPIC, error)
+        return 0, 0

@@ -1,0 +1,111 @@
+"""Reads what the scripts store and answer. What cannot be read is skipped and reported (rule X7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from comity.logs import corrupt
+from comity.model import Contender, Holder, Loss, Mode, SessionInfo, decode_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+FS = b"\x1f"
+RS = b"\x1e"
+MODES = {b"x": Mode.EXCLUSIVE, b"s": Mode.SHARED}
+LETTERS = {Mode.EXCLUSIVE: "x", Mode.SHARED: "s"}
+MAX_RANK = 9999
+
+_HOLDER_FIELDS = 8
+
+
+def holder(name: str, mode: bytes, text: bytes, expires_ms: int, now_ms: int) -> Holder:
+    """Read one holder of a lock record. Raises ValueError or KeyError on anything else."""
+    token, request_id, agent_id, _, since, _, _, flow = text.split(FS)
+    since_ms = int(since)
+    return Holder(
+        name=name,
+        mode=MODES[mode],
+        agent_id=agent_id.decode(),
+        token=int(token),
+        since_ms=since_ms,
+        expires_ms=expires_ms,
+        request_id=request_id.decode(),
+        flow=flow.decode(),
+        held_ms=max(0, now_ms - since_ms),
+    )
+
+
+def holders(name: str, answer: Sequence[Any], now_us: int) -> tuple[Holder, ...]:
+    """Read the holders that an answer ends with: their mode, then text and remaining ms of each."""
+    mode, now_ms = answer[0], now_us // 1000
+    pairs = zip(answer[1::2], answer[2::2], strict=True)
+    return tuple(holder(name, mode, text, left, now_ms) for text, left in pairs)
+
+
+def present(name: str, record: bytes, ends: dict[bytes, int], now_ms: int) -> Iterator[Holder]:
+    """Read a lock record, without the holders that are over; `ends`: deadlines of sessions in ms."""
+    head, *texts = record.split(RS)
+    if head[:1] not in MODES or not texts:
+        corrupt("lock", name, record[:80])
+        return
+    for text in texts:
+        try:
+            _, _, agent_id, incarnation, _, due, _, _ = text.split(FS)
+            until = ends.get(agent_id + FS + incarnation, 0)
+            own = int(due)
+            if own:
+                until = min(until, own)
+            if until > now_ms:
+                yield holder(name, head[:1], text, until - now_ms, now_ms)
+        except ValueError:
+            corrupt("holder", name, text[:80])
+
+
+def contender(member: bytes, place: int) -> Contender:
+    """Read one queue member. Raises ValueError or KeyError on anything else."""
+    name, rank, _, mode, request_id, agent_id, _, _, since, _, flow = member.split(FS)
+    return Contender(
+        name=name.decode(),
+        mode=MODES[mode],
+        agent_id=agent_id.decode(),
+        priority=MAX_RANK - int(rank),
+        place=place,
+        since_ms=int(since),
+        request_id=request_id.decode(),
+        flow=flow.decode(),
+    )
+
+
+def queue(name: str, members: Sequence[Any], now_ms: int) -> Iterator[Contender]:
+    """Read the queue of a name: members and the deadlines of their sessions, in turn."""
+    place = 1
+    for member, deadline in zip(members[::2], members[1::2], strict=True):
+        try:
+            found = contender(member, place)
+        except (ValueError, KeyError):
+            corrupt("waiter", name, member[:80])
+            continue
+        if deadline is not None and float(deadline) > now_ms:
+            place += 1
+            yield found
+
+
+def loss(entry: bytes) -> Loss:
+    """Read one loss that a session has not acknowledged. Raises ValueError on anything else."""
+    _, _, _, _, request_id, token, name, reason = entry.split(FS)
+    return Loss(request_id.decode(), name.decode(), int(token), reason.decode())
+
+
+def session(record: bytes, deadline_ms: int) -> tuple[bytes, SessionInfo]:
+    """Read a session's record; also its incarnation. Raises ValueError when it is none."""
+    incarnation, started, revision, ttl, interval, body = record.split(FS, 5)
+    ttl_ms, interval_ms = int(ttl), int(interval)
+    info = decode_session(body, int(started), deadline_ms - ttl_ms)
+    kept = (ttl_ms / 1000, interval_ms / 1000, int(revision))
+    if (info.session_ttl, info.heartbeat_interval, info.revision) != kept:
+        # These are the store's to tell: an update cannot change them.
+        info = attrs.evolve(info, session_ttl=kept[0], heartbeat_interval=kept[1], revision=kept[2])
+    return incarnation, info

@@ -1,0 +1,93 @@
+-- The ends of sessions.
+
+-- The lease of an agent id: incarnation, ttl, interval, start; nil when there is none to be read.
+local function lease(sid)
+  return match(call('HGET', LEASES, sid) or '', '^([^\31]*)\31(%d+)\31(%d+)\31(%d+)\31')
+end
+
+-- Why an id or a session is over, '' when that is not known.
+local function why(id)
+  local text = call('HGET', IDS, id)
+  if text and sub(text, 1, 1) == '!' then return sub(text, 2) end
+  return deadlines[id] and 'expired' or ''
+end
+
+local function drop_verdicts(name, o)
+  local record = call('HGET', VERDICTS, name)
+  if not record then return end
+  local kept = {}
+  for part in string.gmatch(record, '[^\30]+') do
+    if not find(FS .. part .. FS, FS .. o .. FS, 1, true) then kept[#kept + 1] = part end
+  end
+  if #kept > 1 then
+    call('HSET', VERDICTS, name, table.concat(kept, RS))
+  else
+    call('HDEL', VERDICTS, name)
+  end
+end
+
+-- End session `o` (sid FS incarnation) and all that is its own, in this step (S7, S8).
+finish = function(o, reason)
+  spent, deadlines[o] = true, 0
+  call('ZREM', LIVE, o)
+  local sid, inc = match(o, '^([^\31]+)\31([^\31]+)$')
+  if not sid then
+    corrupt()
+    return
+  end
+  local present, _, _, started = lease(sid)
+  if not present or present == inc then
+    call('HDEL', LEASES, sid, sid .. FS .. 'v')
+    call('HDEL', RECORDS, sid)
+  end
+  local entries = call('ZRANGEBYLEX', OWN, '[' .. o .. FS, '(' .. o .. ' ')
+  for from = 1, #entries, 1000 do
+    call('ZREM', OWN, unpack(entries, from, math.min(from + 999, #entries)))
+  end
+  local requests = {}
+  for _, text in ipairs(entries) do
+    local kind, rest = sub(text, #o + 2, #o + 2), sub(text, #o + 4)
+    if kind == 'q' then
+      local gid, name = match(rest, '^([^\31]*)\31(.*)$')
+      if gid then requests[#requests + 1] = {gid = gid, name = name} end
+    elseif kind == 'p' then
+      forget(sub(rest, 18), o)
+    elseif kind == 'v' then
+      drop_verdicts(rest, o)
+    end
+  end
+  -- Names are handed on in the order in which they are met here.
+  table.sort(requests, function(a, b) return a.name < b.name end)
+  for _, request in ipairs(requests) do
+    local w = waiting(request.gid)
+    if w then leave(w) end
+    local s = state(request.name)
+    local _, at = holding(s, request.gid)
+    if at then table.remove(s.holders, at) end
+    s.dirty = true
+  end
+  mark(o, reason == 'departed' and RELEASED or TAKEN, reason)
+  call('HINCRBY', META, 'members', 1)
+  if call('EXISTS', LIVE) == 0 then call('HDEL', META, 'interval') end
+  local departed = reason == 'departed'
+  publish('session.left', departed and sid or '',
+    format('{"agent_id":%s,"started_ms":%s,"reason":%s}', json(sid), started or '0', json(reason)))
+  if not departed then tell(o, 'n') end
+end
+
+-- Whether session `o` lives; for steps that end something of it: past its deadline it is ended here.
+local function settled(o)
+  if lives(o) then return true end
+  if deadline(o) and not spent then
+    finish(o, 'expired')
+    commit()
+  end
+  return false
+end
+
+-- Milliseconds to the earliest deadline of a session other than `o`, nil without others.
+local function next_deadline(o)
+  local first = call('ZRANGE', LIVE, 0, 1, 'WITHSCORES')
+  local at = first[1] == o and 4 or 2
+  return first[at] and tonumber(first[at]) - now
+end

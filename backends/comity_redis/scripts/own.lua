@@ -1,0 +1,34 @@
+-- Read all that a session holds, waits for and has lost.
+-- ARGV  agent id, incarnation
+-- Answers  {'O', us, the session's deadline, version, {own entry, its lock record or waiting member, place or 0}...},
+--          or {'L', reason} (session over); texts as stored
+-- Keeps  L8, L10, S6
+--@include _keys.lua
+local o = ARGV[1] .. FS .. ARGV[2]
+local alive = call('ZSCORE', LIVE, o)
+if not alive or tonumber(alive) <= now then
+  local why = call('HGET', IDS, o)
+  return {'L', why and sub(why, 1, 1) == '!' and sub(why, 2) or (alive and 'expired' or '')}
+end
+local answer = {'O', now_us, alive, tonumber(call('HGET', LEASES, ARGV[1] .. FS .. 'v') or 0) or 0}
+for _, entry in ipairs(call('ZRANGEBYLEX', OWN, '[' .. o .. FS, '(' .. o .. ' ')) do
+  local kind = sub(entry, #o + 2, #o + 2)
+  if kind == 'n' then
+    answer[#answer + 1] = {entry, '', 0}
+  elseif kind == 'q' then
+    local gid, name = match(entry, '^([^\31]*)\31(.*)$', #o + 4)
+    local member = gid and call('HGET', IDS, gid)
+    if member and sub(member, 1, 1) ~= '!' then
+      answer[#answer + 1] = {entry, member, call('ZLEXCOUNT', QUEUE, '[' .. name .. FS, '[' .. member)}
+    elseif gid then
+      -- Of the record of a name only this holder's part: readers may be many.
+      local record = call('HGET', LOCKS, name) or ''
+      local at = find(record, FS .. gid .. FS .. o .. FS, 18, true)
+      if at then
+        local till = find(record, RS, at, true) or #record + 1
+        answer[#answer + 1] = {entry, sub(record, 1, 1) .. sub(record, at - 16, till - 1), 0}
+      end
+    end
+  end
+end
+return answer

@@ -1,0 +1,30 @@
+-- Let a lease's own time end some time from now, or with its session.
+-- ARGV  agent id, incarnation, request id, renewal (counted from 1), ttl in ms (0: none)
+-- Answers  {'R', ms left of the own ttl or -1, us}, {'E', taken, reason, us}, {'L', reason} (session over)
+-- Keeps  L7, X4: a renewal that is not newer than the last one changes nothing
+--@include _keys.lua
+--@include _ended.lua
+--@include _step.lua
+--@include _answers.lua
+local gid, ttl = ARGV[3], tonumber(ARGV[5])
+local o = ARGV[1] .. FS .. ARGV[2]
+call('ZREM', LIVE, '')
+if not lives(o) then return {'L', why(o)} end
+local mine = o .. FS .. 'q' .. FS .. gid
+local found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1)[1]
+local h
+if found then
+  local s = state(sub(found, #mine + 2))
+  s.dirty = true
+  commit()
+  h = holding(s, gid)
+  if h and tonumber(ARGV[4]) > h.renewal then
+    h.renewal = tonumber(ARGV[4])
+    h.due = ttl > 0 and now + ttl or 0
+    rewrite(h)
+    s.unsaved = true
+  end
+  commit()
+end
+if not h then return ended(gid) or {'E', 0, '', now_us} end
+return {'R', h.due > 0 and h.due - now or -1, now_us}

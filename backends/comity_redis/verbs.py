@@ -1,0 +1,29 @@
+"""The scripts of one namespace: one file per verb, all taking the same keys in the same order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from comity.ops import Effect
+from comity_redis.script import Script, read_script
+
+if TYPE_CHECKING:
+    from comity_redis.keys import Keys
+    from comity_redis.op import Runner
+
+FOLDER: Final = Path(__file__).parent / "scripts"
+
+
+class Verbs:
+    """Makes the scripts that the ports of one namespace run."""
+
+    __slots__ = ("_keys", "_runner")
+
+    def __init__(self, runner: Runner, keys: Keys) -> None:
+        self._runner, self._keys = runner, keys
+
+    def script(self, verb: str, name: str, effect: Effect = Effect.WRITE) -> Script:
+        """Return ``scripts/<verb>.lua`` on the namespace's fixed keys; `name` is the step's, for traces."""
+        source = read_script(FOLDER, verb)
+        return Script(self._runner, source, self._keys.fixed, name=name, effect=effect)
