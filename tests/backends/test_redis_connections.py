@@ -200,3 +200,25 @@ def test_many_tasks_share_a_bounded_number_of_connections(
             await asyncio.gather(*blocked, return_exceptions=True)
 
     asyncio.run(main())
+
+
+def test_a_connection_handed_to_a_task_that_is_just_cancelled_is_not_lost(
+    redis_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_pool, "LIMIT", 1)
+
+    async def main() -> None:
+        pool = loop_pool.LoopPool(Address.parse(redis_server.url), asyncio.get_running_loop())
+        wire = await pool.take(5, "test")
+        waiting = asyncio.create_task(pool.take(5, "test"))
+        await asyncio.sleep(0)
+        pool.give(wire)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert pool.idle == [wire]
+        pool.drop_idle()
+        assert pool._slots == 0
+        await wire.gone
+
+    asyncio.run(main())
