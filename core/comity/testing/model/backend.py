@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from comity.model import SessionRef
+    from comity.ports import Conflicts, Locks, Presence, PubSub
     from comity.testing.model.step import ModelOp
 
 
@@ -37,10 +38,11 @@ class ModelBackend:
         self.space = self.world.namespace(namespace)
         self._steps = Steps(self.world, self.space)
         self._listeners: list[ModelListener] = []
-        self.presence = ModelPresence(self._steps)
-        self.locks = ModelLocks(self._steps)
-        self.pubsub = ModelPubSub(self._steps)
-        self.conflicts = ModelConflicts(self._steps, self.locks)
+        self.presence: Presence = ModelPresence(self._steps)
+        locks = ModelLocks(self._steps)
+        self.locks: Locks = locks
+        self.pubsub: PubSub = ModelPubSub(self._steps)
+        self.conflicts: Conflicts = ModelConflicts(self._steps, locks)
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass at once, for every namespace and backend of this name."""

@@ -108,7 +108,8 @@ class ModelConflicts:
         space, take = self._space, settlement.take
 
         def step() -> Settled | Changed:
-            clear_the_way(space, [settlement.name], asking=take.request_id if take else "")
+            space.asking = take.request_id if take else ""
+            clear_the_way(space, [settlement.name])
             before = space.settled.of(settlement.request_id)
             if before:
                 return attrs.evolve(before, at_us=space.now_us)

@@ -54,7 +54,7 @@ def end_if_due(space: Namespace, ref: SessionRef) -> None:
         end_session(space, session, "expired")
 
 
-def clear_the_way(space: Namespace, names: Iterable[str], asking: str = "") -> None:
+def clear_the_way(space: Namespace, names: Iterable[str]) -> None:
     """Do away with what is over among the holders and waiters of `names`, and move the queue on.
 
     A lease whose own time has run out is lost. Of the sessions past their deadline one is ended, the
@@ -68,4 +68,4 @@ def clear_the_way(space: Namespace, names: Iterable[str], asking: str = "") -> N
         refs = {entry.request.session for entry in there}
         for session in [session for session in due(space) if session.ref in refs][:1]:
             end_session(space, session, "expired")
-        serve(space, name, asking)
+        serve(space, name)

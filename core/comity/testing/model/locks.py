@@ -97,7 +97,8 @@ class ModelLocks:
 
         def step() -> Answer:
             space.acting(request.session)
-            clear_the_way(space, [name], asking=request.request_id)
+            space.asking = request.request_id
+            clear_the_way(space, [name])
             over_already = ended(space, request.request_id)
             if over_already:
                 return over_already
@@ -174,10 +175,11 @@ class ModelLocks:
     def _find(self, session: SessionRef, request_id: str) -> Entry | None:
         """Find a request that its session wants to end; mark an unknown one, so that it never begins."""
         space = self._space
+        space.asking = request_id
         end_if_due(space, session)
         entry = space.requests.get(request_id)
         if entry:
-            clear_the_way(space, names_of(entry), asking=request_id)
+            clear_the_way(space, names_of(entry))
         entry = space.requests.get(request_id)
         if entry is None:
             space.requests_over.keep(request_id, Mark(End.WITHDRAWN), space.now_ms)
@@ -219,7 +221,8 @@ class ModelLocks:
 
         def step() -> Granted | Changed | Ended:
             by = space.acting(request.session).ref.agent_id
-            clear_the_way(space, [name], asking=request.request_id)
+            space.asking = request.request_id
+            clear_the_way(space, [name])
             over_already = ended(space, request.request_id)
             if over_already:
                 return over_already

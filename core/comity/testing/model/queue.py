@@ -104,30 +104,30 @@ def listens(space: Namespace, entry: Entry) -> bool:
     return not address or address in space.listeners
 
 
-def served(space: Namespace, name: str, asking: str) -> list[Entry]:
+def served(space: Namespace, name: str) -> list[Entry]:
     """Return the queue as it is served: without those that are deaf, if any other waits (L6).
 
     Whoever is asking in this step is awake. Only so many deaf ones are looked at; then the queue is
     served as it stands.
     """
     queue = waiting(space, name)
-    awake = [entry for entry in queue if entry.id == asking or listens(space, entry)]
+    awake = [entry for entry in queue if entry.id == space.asking or listens(space, entry)]
     if awake and queue.index(awake[0]) < DEAF_LOOKED_AT:
         return awake
     return queue
 
 
-def serve(space: Namespace, name: str, asking: str = "") -> None:
+def serve(space: Namespace, name: str) -> None:
     """Grant every waiting request that can be granted now, in order, and wake exactly those (L5)."""
-    while entry := _next_to_grant(space, name, asking):
+    while entry := _next_to_grant(space, name):
         grant(space, entry)
-        if entry.id != asking:
+        if entry.id != space.asking:
             hand_over(space, entry)
 
 
-def _next_to_grant(space: Namespace, name: str, asking: str) -> Entry | None:
+def _next_to_grant(space: Namespace, name: str) -> Entry | None:
     held, before = holders(space, name), list[Entry]()
-    for entry in served(space, name, asking):
+    for entry in served(space, name):
         if grantable(entry.request, held, before):
             return entry
         before.append(entry)

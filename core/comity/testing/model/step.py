@@ -69,4 +69,5 @@ class Steps:
             if self.closed:
                 raise Closed("this backend")
             self.space.now_us = self.world.clock.microseconds()
+            self.space.asking = ""
             return step()

@@ -10,13 +10,13 @@ import attrs
 
 from comity.errors import SessionLost
 from comity.model import Published, Settled, Wake
-from comity.testing.model.listener import ModelListener
 from comity.testing.model.records import Cursor, Entry, Mark, Name, Session, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from comity.model import SessionRef, WakeKind
+    from comity.testing.model.listener import ModelListener
 
 MEMORY_MS = 90_000
 """How long an id that is over is remembered, at least."""
@@ -94,6 +94,8 @@ class Namespace:
 
     now_us: int = 0
     """The clock, read once at the beginning of the step."""
+    asking: str = ""
+    """The request that asks in this step: it is awake, and its answer tells it of its grant."""
 
     sessions: dict[str, Session] = attrs.field(factory=dict)
     members_version: int = 0

@@ -1,0 +1,69 @@
+"""Rule X7 of the contract: a record that nobody can read harms nothing but itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from comity.logs import corrupt_counts
+from comity.model import Granted, TopicPosition
+from comity.testing.kit.stage import Stage, StepTests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from comity.ports import Backend
+
+
+class CorruptRecordSteps(StepTests):
+    """Garbage stands among the good records. For backends whose store keeps bytes; give `spoil`."""
+
+    @pytest.fixture
+    def spoil(self) -> Callable[[Backend], None]:
+        """Override: return a function that puts unreadable records wherever the backend keeps any.
+
+        Beside the good ones, never in their place, and so that they come first where order matters.
+        """
+        raise NotImplementedError
+
+    def test_good_records_are_read_beside_bad_ones(self, stage: Stage, spoil: Callable[[Backend], None]) -> None:
+        ann, bob = stage.session("ann"), stage.session("bob")
+        held, waiting = stage.hold(ann), stage.wait(bob)
+        stage.publish("news", b"1")
+        before = sum(corrupt_counts.values())
+        spoil(stage.backend)
+        sessions = stage.run(stage.backend.presence.members(None)).sessions
+        assert sessions is not None
+        assert [info.agent_id for info in sessions] == ["ann", "bob"]
+        assert stage.holding() == [held.request_id]
+        assert stage.queue() == [waiting.request_id]
+        found = stage.run(stage.backend.locks.held(""))
+        assert [holder.request_id for holder in found] == [held.request_id]
+        assert [h.request_id for h in stage.own(ann).held] == [held.request_id]
+        assert [c.request_id for c in stage.own(bob).waiting] == [waiting.request_id]
+        assert b"1" in [event.payload for event in stage.stored("news")]
+        assert sum(corrupt_counts.values()) > before
+
+    def test_steps_go_through_beside_bad_records(self, stage: Stage, spoil: Callable[[Backend], None]) -> None:
+        ann, bob = stage.session("ann"), stage.session("bob")
+        held, waiting = stage.hold(ann), stage.wait(bob)
+        spoil(stage.backend)
+        assert stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
+        assert stage.release(held)
+        assert stage.holding() == [waiting.request_id]
+        assert isinstance(stage.acquire(waiting), Granted)
+        cid = stage.session("cid")
+        behind = stage.wait(cid)
+        stage.run(stage.backend.presence.depart(bob))
+        assert stage.holding() == [behind.request_id]
+        stage.run(stage.backend.presence.reap())
+        assert stage.publish("news") >= 1
+        committed = {"news": TopicPosition(1, 2)}
+        assert stage.run(stage.backend.pubsub.commit("me", committed)) == committed
+        contest = stage.run(stage.backend.conflicts.contest("lock", ["ann"]))
+        assert [p.agent_id for p in contest.parties] == ["ann", "cid"]
+        assert stage.run(stage.backend.presence.depart(ann)) is True
+        assert stage.run(stage.backend.presence.depart(cid)) is True
+        left = [event["agent_id"] for event in stage.told("session.left")]
+        assert left == ["bob", "ann", "cid"]
