@@ -11,17 +11,23 @@ Each test is a sentence of the contract and runs in both colours on a namespace 
 that keeps bytes also inherits `CorruptRecordSteps` and gives `spoil`.
 """
 
-from comity.testing.kit.stage import Stage, StepTests
-from comity.testing.kit.steps_conflicts import ConflictSteps
-from comity.testing.kit.steps_corrupt import CorruptRecordSteps
-from comity.testing.kit.steps_leases import LeaseSteps
-from comity.testing.kit.steps_liveness import LivenessSteps
-from comity.testing.kit.steps_locks import LockSteps
-from comity.testing.kit.steps_namespaces import NamespaceSteps
-from comity.testing.kit.steps_presence import PresenceSteps
-from comity.testing.kit.steps_pubsub import PubSubSteps
-from comity.testing.kit.steps_queue import QueueSteps
-from comity.testing.kit.steps_retries import RetrySteps
+import pytest
+
+_PARTS = ("conflicts", "corrupt", "leases", "liveness", "locks", "namespaces", "presence", "pubsub", "queue", "retries")
+# Before they are imported, so that a failing assertion tells the values.
+pytest.register_assert_rewrite(f"{__name__}.stage", *(f"{__name__}.steps_{part}" for part in _PARTS))
+
+from comity.testing.kit.stage import Stage, StepTests  # noqa: E402
+from comity.testing.kit.steps_conflicts import ConflictSteps  # noqa: E402
+from comity.testing.kit.steps_corrupt import CorruptRecordSteps  # noqa: E402
+from comity.testing.kit.steps_leases import LeaseSteps  # noqa: E402
+from comity.testing.kit.steps_liveness import LivenessSteps  # noqa: E402
+from comity.testing.kit.steps_locks import LockSteps  # noqa: E402
+from comity.testing.kit.steps_namespaces import NamespaceSteps  # noqa: E402
+from comity.testing.kit.steps_presence import PresenceSteps  # noqa: E402
+from comity.testing.kit.steps_pubsub import PubSubSteps  # noqa: E402
+from comity.testing.kit.steps_queue import QueueSteps  # noqa: E402
+from comity.testing.kit.steps_retries import RetrySteps  # noqa: E402
 
 __all__ = [
     "ConflictSteps",

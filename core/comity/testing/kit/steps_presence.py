@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import attrs
 import pytest
 
 from comity.errors import AgentIdTaken, SessionLost
-from comity.model import SYSTEM_TOPIC, AccessTier, Members, SessionInfo, SessionRef, TopicPosition
+from comity.model import SYSTEM_TOPIC, AccessTier, Members, SessionInfo, SessionRef, TopicPosition, encode_session
 from comity.testing.kit.stage import Stage, StepTests
 
 
@@ -21,11 +22,16 @@ class PresenceSteps(StepTests):
 
     def test_announce_stores_the_record_and_publishes_joined_once(self, stage: Stage) -> None:
         before_ms = round(time.time() * 1000)
-        announcement = stage.announcement("ann")
+        announcement = stage.announcement("ann", metadata={"naïve": '☃ "\\', "n": [1, None]})
         announced = stage.run(stage.backend.presence.announce(announcement))
         assert abs(announced.started_ms - before_ms) < 60_000
         assert announced.version == 0
-        joined = {"type": "session.joined", "agent_id": "ann", "started_ms": announced.started_ms}
+        joined = {
+            "type": "session.joined",
+            "agent_id": "ann",
+            "started_ms": announced.started_ms,
+            "record": json.loads(encode_session(announcement.info)),
+        }
         assert stage.told() == [joined]
         assert stage.stored(SYSTEM_TOPIC)[0].sender == "ann"
         record = stage.run(stage.backend.presence.get("ann"))
@@ -173,7 +179,9 @@ class PresenceSteps(StepTests):
         assert stage.run(op) == wanted
         assert stage.run(stage.backend.presence.get("ann")) == wanted
         assert stage.run(op) == wanted
-        assert [event["agent_id"] for event in stage.told("session.updated")] == ["ann"]
+        (event,) = stage.told("session.updated")
+        assert (event["agent_id"], event["started_ms"]) == ("ann", wanted.started_ms)
+        assert event["record"] == json.loads(encode_session(wanted))
 
     def test_update_from_an_old_revision_answers_the_present_record(self, stage: Stage) -> None:
         ann = stage.session("ann")

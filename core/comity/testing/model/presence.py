@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,6 +16,7 @@ from comity.model import (
     Reaped,
     SystemEvent,
     WakeKind,
+    encode_session,
 )
 from comity.testing.model.endings import due, end_if_due, end_session
 from comity.testing.model.pubsub import end_of, tell
@@ -35,6 +37,14 @@ def record_of(session: Session) -> SessionInfo:
         session_ttl=session.ttl_ms / 1000,
         heartbeat_interval=session.interval_ms / 1000,
     )
+
+
+def tell_of(space: Namespace, event: SystemEvent, session: Session) -> None:
+    """Publish that a session joined or changed, with its record."""
+    agent_id = session.ref.agent_id
+    record = json.loads(encode_session(record_of(session)))
+    facts = {"agent_id": agent_id, "started_ms": session.started_ms, "record": record}
+    tell(space, event, agent_id, **facts)
 
 
 def ms_to_next_deadline(space: Namespace, besides: SessionRef | None = None) -> int | None:
@@ -80,13 +90,7 @@ class ModelPresence:
             )
             space.sessions[ref.agent_id] = session
             space.members_version += 1
-            tell(
-                space,
-                SystemEvent.SESSION_JOINED,
-                ref.agent_id,
-                agent_id=ref.agent_id,
-                started_ms=session.started_ms,
-            )
+            tell_of(space, SystemEvent.SESSION_JOINED, session)
             return Announced(session.started_ms, session.version)
 
         return self._steps.write("presence.announce", step, lambda _: self.depart(ref))
@@ -174,13 +178,7 @@ class ModelPresence:
             if stored.info.revision == info.revision - 1:
                 stored.info = info
                 space.members_version += 1
-                tell(
-                    space,
-                    SystemEvent.SESSION_UPDATED,
-                    ref.agent_id,
-                    agent_id=ref.agent_id,
-                    started_ms=stored.started_ms,
-                )
+                tell_of(space, SystemEvent.SESSION_UPDATED, stored)
             return record_of(stored)
 
         return self._steps.write("presence.update", step)
