@@ -46,9 +46,10 @@ class SqliteBackend:
         self._clock = HostClock() if clock is None else clock
         self._runner = Runner(path, self.url, namespace, self._clock)
         self.presence: Presence = SqlitePresence(self._runner)
-        self.locks: Locks = SqliteLocks(self._runner)
+        locks = SqliteLocks(self._runner)
+        self.locks: Locks = locks
         self.pubsub: PubSub = SqlitePubSub(self._runner)
-        self.conflicts: Conflicts = SqliteConflicts(self._runner)
+        self.conflicts: Conflicts = SqliteConflicts(self._runner, locks)
 
     @classmethod
     def from_url(cls, url: str, namespace: str) -> SqliteBackend:

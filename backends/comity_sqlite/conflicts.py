@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+import msgspec
+
 from comity.model import (
     Changed,
     Claim,
     Contest,
     Granted,
-    LockRequest,
     Party,
     SessionRef,
     Settled,
@@ -17,7 +19,7 @@ from comity.model import (
     SystemEvent,
     Verdict,
 )
-from comity_sqlite.handoff import serve
+from comity_sqlite.handoff import clear_the_way
 from comity_sqlite.log import tell
 from comity_sqlite.presence import info_of
 from comity_sqlite.queue import Seat, grant, holder, holders_of, lose, queue, seat_of
@@ -28,15 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from comity.ops import Op
+    from comity_sqlite.locks import SqliteLocks
     from comity_sqlite.runner import Runner
-    from comity_sqlite.step import SessionRow, Step
+    from comity_sqlite.step import End, SessionRow, Step
 
 
 class SqliteConflicts:
     """The `comity.ports.Conflicts` of a SQLite file."""
 
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+    def __init__(self, runner: Runner, locks: SqliteLocks) -> None:
+        self._runner, self._locks = runner, locks
 
     def contest(self, name: str, agent_ids: Sequence[str]) -> Op[Contest]:
         """See `comity.ports.Conflicts.contest`."""
@@ -47,12 +50,11 @@ class SqliteConflicts:
         """See `comity.ports.Conflicts.settle`."""
         take = settlement.take
 
-        def undo(_: Settled | Changed | None) -> Op[object] | None:
-            from comity_sqlite.locks import SqliteLocks
-
-            if take is None:
+        def undo(answer: Settled | Changed | None) -> Op[object] | None:
+            nothing_left = answer is not None and not (isinstance(answer, Settled) and answer.granted)
+            if take is None or nothing_left:
                 return None
-            return SqliteLocks(self._runner).withdraw(take.session, take.request_id, keep=False)
+            return self._locks.withdraw(take.session, take.request_id, keep=False)
 
         return self._runner.write("conflicts.settle", lambda step: _settle(step, settlement), undo)
 
@@ -82,7 +84,7 @@ def _contest(step: Step, name: str, agent_ids: tuple[str, ...]) -> Contest:
         _verdict(step, row)
         for row in step.all(
             "SELECT low, high, winner, strategy, reason FROM verdicts"
-            " WHERE space = ? AND name = ? AND counter = ? ORDER BY low, high",
+            " WHERE space = ? AND name = ? AND counter = ? ORDER BY id",
             step.space,
             name,
             _counter(step, name),
@@ -141,10 +143,13 @@ def _verdict(step: Step, row: tuple[int, int, int, str, str]) -> Verdict | None:
 def _settle(step: Step, settlement: Settlement) -> Settled | Changed:
     name, take = settlement.name, settlement.take
     taken = None if take is None else seat_of(step, take.request_id)
-    again = step.ended(Kind.SETTLEMENT, settlement.request_id) is not None
-    if again or (taken is not None and taken.held and not taken.is_over(step)):
-        return Settled(_standing(step, settlement, any_counter=True), _present(step, taken), step.at_us)
-    serve(step, name)
+    step.asker = 0 if taken is None else taken.id
+    clear_the_way(step, name)
+    before = step.ended(Kind.SETTLEMENT, settlement.request_id)
+    if before is not None:
+        return _remembered(step, before)
+    if taken is not None and taken.held:
+        return _answer(step, settlement)
     held = holders_of(step, name)
     if (
         _counter(step, name) != settlement.counter
@@ -152,23 +157,36 @@ def _settle(step: Step, settlement: Settlement) -> Settled | Changed:
         or any(_came_again(step, ref) for verdict in settlement.verdicts for ref in _pair(verdict))
     ):
         return Changed(tuple(holder(step, seat) for seat in held), step.at_us)
-    step.do(
-        "DELETE FROM verdicts WHERE space = ? AND name = ? AND counter <> ?",
-        step.space,
-        name,
-        settlement.counter,
+    step.do("DELETE FROM verdicts WHERE space = ? AND name = ? AND counter <> ?", step.space, name, settlement.counter)
+    new = [verdict for verdict in settlement.verdicts if _record(step, settlement, verdict)]
+    _enforce(step, settlement, held)
+    for verdict in new:
+        _publish(step, settlement, verdict)
+    answer = _answer(step, settlement)
+    _remember(step, settlement, answer)
+    return answer
+
+
+def _answer(step: Step, settlement: Settlement) -> Settled:
+    taken = None if settlement.take is None else seat_of(step, settlement.take.request_id)
+    made = granted(step, taken) if taken is not None and taken.held else None
+    return Settled(_standing(step, settlement), made, step.at_us)
+
+
+def _remember(step: Step, settlement: Settlement, answer: Settled) -> None:
+    made = None if answer.granted is None else (answer.granted.token, answer.granted.ttl_ms)
+    verdicts = [(*attrs.astuple(v.winner), *attrs.astuple(v.loser), v.strategy, v.reason) for v in answer.standing]
+    kept = msgspec.json.encode((verdicts, made)).decode()
+    step.mark(Kind.SETTLEMENT, settlement.request_id, How.DONE, kept)
+
+
+def _remembered(step: Step, end: End) -> Settled:
+    verdicts, made = msgspec.json.decode(end.reason)
+    return Settled(
+        tuple(Verdict(SessionRef(*v[:2]), SessionRef(*v[2:4]), *v[4:]) for v in verdicts),
+        None if made is None else Granted(made[0], made[1], step.at_us),
+        step.at_us,
     )
-    for verdict in settlement.verdicts:
-        _record(step, settlement, verdict)
-    standing = _standing(step, settlement, any_counter=False)
-    grant = _enforce(step, settlement, held)
-    step.mark(Kind.SETTLEMENT, settlement.request_id, How.DONE)
-    return Settled(standing, grant, step.at_us)
-
-
-def _present(step: Step, taken: Seat | None) -> Granted | None:
-    held = taken is not None and taken.held and not taken.is_over(step)
-    return granted(step, taken) if taken is not None and held else None
 
 
 def _pair(verdict: Verdict) -> tuple[SessionRef, SessionRef]:
@@ -189,37 +207,46 @@ def _sessions(step: Step, verdict: Verdict) -> tuple[SessionRow, SessionRow] | N
     return (winner, loser) if step.lives(winner) and step.lives(loser) else None
 
 
-def _record(step: Step, settlement: Settlement, verdict: Verdict) -> None:
-    """Record a verdict unless one stands between the two already."""
+def _record(step: Step, settlement: Settlement, verdict: Verdict) -> bool:
+    """Record a verdict unless one stands between the two already, or one of them is gone."""
     both = _sessions(step, verdict)
     if both is None:
-        return
+        return False
     winner, loser = both
-    if step.do(
-        "INSERT OR IGNORE INTO verdicts (space, name, low, high, counter, winner, strategy, reason)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        step.space,
-        settlement.name,
-        min(winner.id, loser.id),
-        max(winner.id, loser.id),
-        settlement.counter,
-        winner.id,
-        verdict.strategy,
-        verdict.reason,
-    ):
-        facts: dict[str, object] = {
-            "name": settlement.name,
-            "winner": winner.agent_id,
-            "loser": loser.agent_id,
-            "strategy": verdict.strategy,
-            "reason": verdict.reason,
-            "token": settlement.counter,
-        }
-        tell(step, SystemEvent.CONFLICT_RESOLVED, "", facts)
+    return bool(
+        step.do(
+            "INSERT OR IGNORE INTO verdicts (space, name, low, high, counter, winner, strategy, reason)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            step.space,
+            settlement.name,
+            min(winner.id, loser.id),
+            max(winner.id, loser.id),
+            settlement.counter,
+            winner.id,
+            verdict.strategy,
+            verdict.reason,
+        )
+    )
 
 
-def _standing(step: Step, settlement: Settlement, *, any_counter: bool) -> tuple[Verdict, ...]:
-    """Return the verdict on record for each pair asked; a pair of which one is gone has none."""
+def _publish(step: Step, settlement: Settlement, verdict: Verdict) -> None:
+    """Tell of a new verdict, with the winner's token on the name, 0 when it holds nothing."""
+    held = holders_of(step, settlement.name)
+    tokens = [seat.number for seat in held if seat.incarnation == verdict.winner.incarnation]
+    facts: dict[str, object] = {
+        "name": settlement.name,
+        "winner": verdict.winner.agent_id,
+        "loser": verdict.loser.agent_id,
+        "strategy": verdict.strategy,
+        "reason": verdict.reason,
+        "token": max(tokens, default=0),
+    }
+    sender = "" if settlement.take is None else settlement.take.session.agent_id
+    tell(step, SystemEvent.CONFLICT_RESOLVED, sender, facts)
+
+
+def _standing(step: Step, settlement: Settlement) -> tuple[Verdict, ...]:
+    """Return the verdict on record for each pair asked; a pair that has none is left out."""
     found = []
     for verdict in settlement.verdicts:
         both = _sessions(step, verdict)
@@ -227,42 +254,42 @@ def _standing(step: Step, settlement: Settlement, *, any_counter: bool) -> tuple
             continue
         low, high = sorted(session.id for session in both)
         row = step.one(
-            "SELECT low, high, winner, strategy, reason FROM verdicts WHERE space = ? AND name = ?"
-            " AND low = ? AND high = ? AND (? OR counter = ?)",
+            "SELECT low, high, winner, strategy, reason FROM verdicts"
+            " WHERE space = ? AND name = ? AND low = ? AND high = ? AND counter = ?",
             step.space,
             settlement.name,
             low,
             high,
-            any_counter,
-            settlement.counter,
+            _counter(step, settlement.name),
         )
-        found.append((row and _verdict(step, row)) or verdict)
-    return tuple(found)
+        found.append(None if row is None else _verdict(step, row))
+    return tuple(verdict for verdict in found if verdict is not None)
 
 
-def _enforce(step: Step, settlement: Settlement, held: list[Seat]) -> Granted | None:
-    """Hand the name to the session that wins over all who hold it, if there is one that asks."""
+def _enforce(step: Step, settlement: Settlement, held: list[Seat]) -> None:
+    """Hand the name to the first session that wins over all who hold it and asks for it."""
     name, take = settlement.name, settlement.take
     why = _winners(step, name, settlement.counter, {seat.session for seat in held})
-    taker = None if take is None else step.incarnation(take.session)
-    if take is not None and taker is not None and taker.id in why and step.lives(taker):
-        seat = seat_of(step, take.request_id)
-        if seat is None and not _may_begin(step, taker, take):
-            return None
+    for verdict in _standing(step, settlement):
+        winner = step.incarnation(verdict.winner)
+        if winner is None or winner.id not in why:
+            continue
+        takes = take is not None and take.session == verdict.winner and over(step, take.request_id) is None
+        if take is not None and takes:
+            seat = seat_of(step, take.request_id)
+            if seat is None and limit(step, winner, take) is not None:
+                continue
+        else:
+            seat = next((seat for seat in queue(step, name) if seat.session == winner.id), None)
+            if seat is None:
+                continue
         for loser in held:
-            lose(step, loser, why[taker.id][loser.session], taker.agent_id)
-        return take_over(step, take, taker, seat, decided=True)
-    foremost = next((seat for seat in queue(step, name) if seat.session in why), None)
-    if foremost is not None:
-        for loser in held:
-            lose(step, loser, why[foremost.session][loser.session], foremost.agent_id)
-        grant(step, foremost, handed=True, decided=True)
-    return None
-
-
-def _may_begin(step: Step, taker: SessionRow, take: LockRequest) -> bool:
-    """Tell whether `take` may still be made: not over, and within its session's limit."""
-    return over(step, take.request_id) is None and limit(step, taker, take) is None
+            lose(step, loser, why[winner.id][loser.session], winner.agent_id)
+        if take is not None and takes:
+            take_over(step, take, winner, seat, decided=True)
+        elif seat is not None:
+            grant(step, seat, handed=True, decided=True)
+        return
 
 
 def _winners(step: Step, name: str, counter: int, holders: set[int]) -> dict[int, dict[int, str]]:

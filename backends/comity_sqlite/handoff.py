@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comity_sqlite.ending import end_session
 from comity_sqlite.processes import is_deaf
-from comity_sqlite.queue import conflicts, forget_name, grant, holding, lose, queue
+from comity_sqlite.queue import conflicts, forget_name, grant, holders_of, lose, over_by_ttl, queue
 from comity_sqlite.step import How
 
 if TYPE_CHECKING:
@@ -28,36 +28,56 @@ def next_in_line(step: Step, held: list[Seat], waiting: Iterator[Seat]) -> list[
     heedless: list[Seat] = []
     """Those to grant when nobody listens."""
     listening: list[Seat] = []
-    known: dict[str, bool] = {}
-    deaf = 0
+    deafness: dict[str, bool] = {"": False}
+    passed = 0
     blocked = False
     for seat in waiting:
-        if not blocked:
-            blocked = any(conflicts(seat.wants, other.wants) for other in (*held, *heedless))
+        if seat.listener not in deafness:
+            deafness[seat.listener] = is_deaf(seat.listener)
+        if seat.id == step.asker or not deafness[seat.listener]:
+            if not _fits(seat, held, listening):
+                return listening
+            listening.append(seat)
+        elif not listening:
+            passed += 1
+            if passed > DEAF_LOOKED_AT:
+                break
+        if not listening and not blocked:
+            blocked = not _fits(seat, held, heedless)
             if not blocked:
                 heedless.append(seat)
-        if seat.id != step.asker and known.setdefault(seat.listener, is_deaf(seat.listener)):
-            deaf += 1
-            if deaf > DEAF_LOOKED_AT:
-                break
-        elif any(conflicts(seat.wants, other.wants) for other in (*held, *listening)):
-            return listening
-        else:
-            listening.append(seat)
     return listening or heedless
 
 
+def _fits(seat: Seat, *others: list[Seat]) -> bool:
+    return not any(conflicts(seat.wants, other.wants) for group in others for other in group)
+
+
 def serve(step: Step, name: str) -> None:
-    """Drop the holders of a name whose time is over and grant whoever is next."""
-    held = []
-    for seat in holding(step, name):
-        if not seat.is_over(step):
-            held.append(seat)
-        elif step.now_us < seat.session_due_us:
-            lose(step, seat, "ttl", "")
-        elif not step.has_ended_one:
-            end_session(step, seat.session, "expired", How.LOST)  # serves all its names, this one too
-            return
-    for seat in next_in_line(step, held, queue(step, name)):
+    """Grant every waiting request of a name that can be granted now, in order."""
+    for seat in next_in_line(step, holders_of(step, name), queue(step, name)):
         grant(step, seat, handed=seat.id != step.asker)
     forget_name(step, name)
+
+
+def clear_the_way(step: Step, name: str) -> None:
+    """Do away with what is over at a name, and move its queue on.
+
+    A lease whose own time has run out is lost. Of the sessions past their deadline one is ended, the
+    others count as gone all the same.
+    """
+    for seat in over_by_ttl(step, name):
+        lose(step, seat, "ttl", "")
+    if not step.has_ended_one and step.one(
+        "SELECT 1 FROM sessions WHERE space = ? AND due_us <= ? LIMIT 1", step.space, step.now_us
+    ):
+        due = step.one(
+            "SELECT s.id FROM wants w JOIN requests r ON r.id = w.request JOIN sessions s ON s.id = r.session"
+            " WHERE w.space = ? AND w.name = ? AND s.due_us <= ? ORDER BY s.due_us, s.agent_id LIMIT 1",
+            step.space,
+            name,
+            step.now_us,
+        )
+        if due is not None:
+            end_session(step, due[0], "expired", How.LOST)
+    serve(step, name)

@@ -10,6 +10,7 @@ from comity.model import (
     Changed,
     Ended,
     Granted,
+    Held,
     Holder,
     LockRequest,
     LockView,
@@ -20,11 +21,10 @@ from comity.model import (
     Withdrawn,
 )
 from comity_sqlite.ending import end_one_due
-from comity_sqlite.handoff import serve
+from comity_sqlite.handoff import clear_the_way, serve
 from comity_sqlite.queue import Seat, holder, holders_of, lose, remove, seat_of
 from comity_sqlite.requests import (
     acting,
-    drop_if_over,
     granted,
     insert,
     is_free,
@@ -40,6 +40,26 @@ if TYPE_CHECKING:
     from comity.ops import Op
     from comity_sqlite.runner import Runner
     from comity_sqlite.step import Step
+
+
+def _cleared_seat(step: Step, request_id: str, name: str = "") -> Seat | None:
+    """Clear the way at the request's name (or at `name`) for it, and return what it is then."""
+    seat = seat_of(step, request_id)
+    if seat is not None:
+        step.asker, name = seat.id, seat.name
+    if name:
+        clear_the_way(step, name)
+    return seat_of(step, request_id)
+
+
+def _to_end(step: Step, session: SessionRef, request_id: str) -> Seat | None:
+    """Return what its session wants to end; mark what is not there, so that it never begins."""
+    end_one_due(step, step.incarnation(session))
+    seat = _cleared_seat(step, request_id)
+    if seat is None:
+        step.mark(Kind.REQUEST, request_id, How.VOID)
+        return None
+    return seat if seat.incarnation == session.incarnation else None
 
 
 class SqliteLocks:
@@ -64,67 +84,54 @@ class SqliteLocks:
                 if is_free(step, request):
                     return granted(step, insert(step, request, mine, held=True))
                 return move_on(step, request, insert(step, request, mine, held=False), is_new=True)
-            if drop_if_over(step, seat):
-                return Ended(lost=True, reason="ttl", at_us=step.at_us)
-            if seat.held:
-                return granted(step, seat)
-            if seat.listener != request.listener:
+            if not seat.held and seat.listener != request.listener:
                 step.do("UPDATE requests SET listener = ? WHERE id = ?", request.listener, seat.id)
             return move_on(step, request, seat, is_new=False)
 
         return self._runner.write(
             "locks.acquire",
             acquire,
-            lambda _: self.withdraw(request.session, request.request_id, keep=False),
+            lambda answer: None if isinstance(answer, Held | Ended) else self._undo(request),
         )
+
+    def _undo(self, request: LockRequest) -> Op[Granted | Withdrawn]:
+        return self.withdraw(request.session, request.request_id, keep=False)
 
     def withdraw(self, session: SessionRef, request_id: str, *, keep: bool) -> Op[Granted | Withdrawn]:
         """See `comity.ports.Locks.withdraw`."""
 
         def withdraw(step: Step) -> Granted | Withdrawn:
-            seat = self._own_seat(step, session, request_id)
-            if seat is None:
-                step.mark(Kind.REQUEST, request_id, How.VOID)
-                return Withdrawn(step.at_us)
-            if drop_if_over(step, seat):
-                return Withdrawn(step.at_us)
-            if keep and seat.held:
+            seat = _to_end(step, session, request_id)
+            if seat is not None and seat.held and keep:
                 return granted(step, seat)
-            remove(step, seat, How.DONE if seat.held else How.VOID)
-            serve(step, seat.name)
+            if seat is not None:
+                remove(step, seat, How.VOID)
+                serve(step, seat.name)
             return Withdrawn(step.at_us)
 
-        return self._runner.write("locks.withdraw", withdraw, vital=True)
+        def undo(answer: Granted | Withdrawn | None) -> Op[object] | None:
+            if isinstance(answer, Withdrawn):
+                return None
+            return self.withdraw(session, request_id, keep=False)
 
-    def _own_seat(self, step: Step, session: SessionRef, request_id: str) -> Seat | None:
-        """Return the request's seat if it is the session's and the session lives."""
-        seat = seat_of(step, request_id)
-        if seat is None or seat.incarnation != session.incarnation:
-            return None
-        if step.now_us >= seat.session_due_us:
-            end_one_due(step, step.incarnation(session))
-            return None
-        return seat
+        return self._runner.write("locks.withdraw", withdraw, undo, vital=True)
 
     def release(self, session: SessionRef, request_id: str) -> Op[Released]:
         """See `comity.ports.Locks.release`."""
 
         def release(step: Step) -> Released:
-            seat = self._own_seat(step, session, request_id)
+            seat = _to_end(step, session, request_id)
             if seat is None:
                 end = step.ended(Kind.REQUEST, request_id)
-                step.mark(Kind.REQUEST, request_id, How.VOID)
                 return Released(end is not None and end.how == How.DONE, step.at_us)
-            if drop_if_over(step, seat):
-                return Released(ok=False, at_us=step.at_us)
             remove(step, seat, How.DONE if seat.held else How.VOID)
             serve(step, seat.name)
             return Released(seat.held, step.at_us)
 
-        def again(answer: Released | None) -> Op[object] | None:
+        def undo(answer: Released | None) -> Op[object] | None:
             return self.release(session, request_id) if answer is None else None
 
-        return self._runner.write("locks.release", release, again, vital=True)
+        return self._runner.write("locks.release", release, undo, vital=True)
 
     def renew(self, session: SessionRef, request_id: str, renewal: int, ttl_ms: int | None) -> Op[Renewed | Ended]:
         """See `comity.ports.Locks.renew`."""
@@ -133,11 +140,9 @@ class SqliteLocks:
             mine = acting(step, session)
             if isinstance(mine, SessionLost):
                 return mine
-            seat = self._own_seat(step, session, request_id)
-            if seat is None or not seat.held:
+            seat = _cleared_seat(step, request_id)
+            if seat is None or not seat.held or seat.session != mine.id:
                 return over(step, request_id) or Ended(at_us=step.at_us)
-            if drop_if_over(step, seat):
-                return Ended(lost=True, reason="ttl", at_us=step.at_us)
             if renewal > seat.renewal:
                 seat.due_us = None if ttl_ms is None else step.now_us + ttl_ms * 1000
                 step.do(
@@ -158,17 +163,12 @@ class SqliteLocks:
             mine = acting(step, request.session)
             if isinstance(mine, SessionLost):
                 return mine
+            (want,) = request.wants
+            seat = _cleared_seat(step, request.request_id, want.name)
             if (end := over(step, request.request_id)) is not None:
                 return end
-            seat = seat_of(step, request.request_id)
-            step.asker = 0 if seat is None else seat.id
-            (want,) = request.wants
-            serve(step, want.name)
-            seat = seat_of(step, request.request_id)
             if seat is not None and seat.held:
                 return granted(step, seat)
-            if (end := over(step, request.request_id)) is not None:
-                return end
             held = holders_of(step, want.name)
             if [other.number for other in held] != [token]:
                 return Changed(tuple(holder(step, other) for other in held), step.at_us)
@@ -180,27 +180,25 @@ class SqliteLocks:
         return self._runner.write(
             "locks.preempt",
             preempt,
-            lambda _: self.withdraw(request.session, request.request_id, keep=False),
+            lambda answer: None if isinstance(answer, Changed | Ended) else self._undo(request),
         )
 
     def break_lock(self, session: SessionRef, request_id: str, name: str, reason: str) -> Op[tuple[Holder, ...]]:
         """See `comity.ports.Locks.break_lock`."""
 
-        def break_lock(step: Step) -> tuple[Holder, ...] | ComityError:
-            mine = acting(step, session)
-            if isinstance(mine, SessionLost):
-                return mine
+        def break_lock(step: Step) -> tuple[Holder, ...]:
             if step.ended(Kind.REQUEST, request_id) is not None:
                 return ()
             step.mark(Kind.REQUEST, request_id, How.VOID)
+            clear_the_way(step, name)
             held = holders_of(step, name)
             shown = tuple(holder(step, seat) for seat in held)
             for seat in held:
-                lose(step, seat, reason, mine.agent_id)
+                lose(step, seat, reason, session.agent_id)
             serve(step, name)
             return shown
 
-        return self._runner.write("locks.break", break_lock)
+        return self._runner.write("locks.break_lock", break_lock)
 
     def view(self, name: str) -> Op[LockView]:
         """See `comity.ports.Locks.view`."""

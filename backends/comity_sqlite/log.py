@@ -56,7 +56,7 @@ def trim(step: Step, topic: int, last: int, max_events: int, max_age_ms: int | N
         "SELECT number, at_ms FROM events WHERE topic = ? AND number < ? ORDER BY number LIMIT ?",
         (topic, last, _TRIMMED_PER_STEP),
     ):
-        if at_ms > too_old:
+        if at_ms >= too_old:
             break
         stale = number
     if stale:

@@ -77,14 +77,17 @@ class SqlitePresence:
 
         def announce(step: Step) -> Announced | ComityError:
             there = step.session_called(ref.agent_id)
-            if there is not None and step.lives(there):
-                if there.incarnation != ref.incarnation:
-                    return AgentIdTaken(ref.agent_id, step.left_ms(there.due_us))
+            lives = there is not None and step.lives(there)
+            if there is not None and there.incarnation == ref.incarnation:
+                if not lives:
+                    return step.lost(ref)
                 self._prolong(step, there)
                 return Announced(there.started_ms, there.version)
-            end_one_due(step, there)
             if step.ended(Kind.INCARNATION, ref.incarnation) is not None:
                 return step.lost(ref)
+            if there is not None and lives:
+                return AgentIdTaken(ref.agent_id, step.left_ms(there.due_us))
+            end_one_due(step, there)
             return Announced(self._insert(step, announcement, body).started_ms)
 
         return self._runner.write("presence.announce", announce, lambda _: self.depart(ref))
@@ -143,8 +146,7 @@ class SqlitePresence:
         def heartbeat(step: Step) -> Beat:
             mine = step.incarnation(session)
             if mine is None or not step.lives(mine):
-                end_one_due(step, mine)
-                return Beat(alive=False, reason=step.lost(session).reason)
+                return Beat(alive=False, reason=step.why_over(session))
             self._prolong(step, mine)
             self._note_clock(step)
             step.do("DELETE FROM losses WHERE session = ? AND version <= ?", mine.id, seen)
@@ -234,7 +236,6 @@ class SqlitePresence:
         def update(step: Step) -> SessionInfo | SessionLost:
             mine = step.incarnation(session)
             if mine is None or not step.lives(mine):
-                end_one_due(step, mine)
                 return step.lost(session)
             present = info_of(step, mine)
             if present is not None and present.revision != info.revision - 1:

@@ -104,6 +104,20 @@ def holders_of(step: Step, name: str) -> list[Seat]:
     return [seat for seat in holding(step, name) if not seat.is_over(step)]
 
 
+def over_by_ttl(step: Step, name: str) -> list[Seat]:
+    """Return the held seats whose own time is over while their sessions live."""
+    return list(
+        seats(
+            step,
+            "w.space = ? AND w.name = ? AND w.held = 1 AND r.due_us <= ? AND s.due_us > ? ORDER BY w.number",
+            step.space,
+            name,
+            step.now_us,
+            step.now_us,
+        )
+    )
+
+
 def queue(step: Step, name: str) -> Iterator[Seat]:
     """Read the waiting seats of live sessions in order."""
     return (

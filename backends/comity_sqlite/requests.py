@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from comity.errors import LimitExceeded, SessionLost
 from comity.model import Ended, Granted, Held, LockRequest, Mode, Queued, SessionRef
-from comity_sqlite.ending import end_one_due
-from comity_sqlite.handoff import serve
+from comity_sqlite.handoff import clear_the_way
 from comity_sqlite.queue import (
     Seat,
     conflicts,
@@ -16,7 +15,6 @@ from comity_sqlite.queue import (
     holder,
     holders_of,
     holding,
-    lose,
     note_grant,
     queue,
     seat_of,
@@ -38,10 +36,7 @@ def granted(step: Step, seat: Seat) -> Granted:
 def acting(step: Step, ref: SessionRef) -> SessionRow | SessionLost:
     """Return the session that asks, or the error when it is over."""
     mine = step.incarnation(ref)
-    if mine is not None and step.lives(mine):
-        return mine
-    end_one_due(step, mine)
-    return step.lost(ref)
+    return mine if mine is not None and step.lives(mine) else step.lost(ref)
 
 
 def over(step: Step, request_id: str) -> Ended | None:
@@ -55,17 +50,12 @@ def over(step: Step, request_id: str) -> Ended | None:
 
 def limit(step: Step, session: SessionRow, request: LockRequest) -> LimitExceeded | None:
     """Refuse a new request of a session that has as many as it may."""
-    (count,) = step.one("SELECT count(*) FROM requests WHERE session = ?", session.id)
+    (count,) = step.one(
+        "SELECT count(*) FROM requests WHERE session = ? AND (due_us IS NULL OR due_us > ?)",
+        session.id,
+        step.now_us,
+    )
     return LimitExceeded(session.agent_id, request.max_held) if count >= request.max_held else None
-
-
-def drop_if_over(step: Step, seat: Seat) -> bool:
-    """Take the lease from its holder when its own time is over."""
-    if not (seat.held and seat.is_over(step)):
-        return False
-    lose(step, seat, "ttl", "")
-    serve(step, seat.name)
-    return True
 
 
 def insert(step: Step, request: LockRequest, session: SessionRow, *, held: bool, decided: bool = False) -> Seat:
@@ -175,12 +165,12 @@ def queued(step: Step, seat: Seat) -> Queued:
 
 
 def move_on(step: Step, request: LockRequest, seat: Seat, *, is_new: bool) -> Granted | Queued | Held | Ended:
-    """Serve the queue on behalf of a waiting request, and answer for it."""
+    """Clear the way on behalf of a request that is there, and answer for it."""
     step.asker = seat.id
-    serve(step, seat.name)
+    clear_the_way(step, seat.name)
     present = seat_of(step, request.request_id)
-    if present is None:  # its row was spoiled
-        return Ended(at_us=step.at_us)
+    if present is None:
+        return over(step, request.request_id) or Ended(at_us=step.at_us)
     if present.held:
         return granted(step, present)
     if request.wait or not is_new:

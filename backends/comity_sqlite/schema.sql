@@ -117,6 +117,7 @@ CREATE TABLE ended (
 
 -- Decisions between two sessions (low < high) about a name, standing while its counter is `counter`.
 CREATE TABLE verdicts (
+    id       INTEGER PRIMARY KEY,
     space    INTEGER NOT NULL,
     name     TEXT    NOT NULL,
     low      INTEGER NOT NULL,
@@ -125,8 +126,8 @@ CREATE TABLE verdicts (
     winner   INTEGER NOT NULL,
     strategy TEXT    NOT NULL,
     reason   TEXT    NOT NULL,
-    PRIMARY KEY (space, name, low, high)
-) WITHOUT ROWID;
+    UNIQUE (space, name, low, high)
+);
 CREATE INDEX verdicts_low ON verdicts (low);
 CREATE INDEX verdicts_high ON verdicts (high);
 

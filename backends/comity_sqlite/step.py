@@ -190,10 +190,16 @@ class Step:
         """Tell whether there is such a session and its deadline lies ahead."""
         return session is not None and self.now_us < session.due_us
 
-    def lost(self, ref: SessionRef) -> SessionLost:
-        """Return the error for a session that is over, with the reason where it is remembered."""
+    def why_over(self, ref: SessionRef) -> str:
+        """Say how a session that does not live ended; empty when nothing is known of it."""
         end = self.ended(Kind.INCARNATION, ref.incarnation)
-        return SessionLost(ref.agent_id, end.reason if end is not None and end.reason else "expired")
+        if end is not None:
+            return end.reason
+        return "" if self.incarnation(ref) is None else "expired"
+
+    def lost(self, ref: SessionRef) -> SessionLost:
+        """Return the error for a session that is over."""
+        return SessionLost(ref.agent_id, self.why_over(ref) or "expired")
 
     # ------------------------------------------------------------------------------------- marks
 

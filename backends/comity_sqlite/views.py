@@ -52,11 +52,12 @@ def own(step: Step, session: SessionRef) -> Own | SessionLost:
     mine = step.incarnation(session)
     if mine is None or not step.lives(mine):
         return step.lost(session)
-    found = list(seats(step, "r.session = ? ORDER BY w.name, w.number", mine.id))
+    found = list(seats(step, "r.session = ? ORDER BY w.name, w.urgency, w.number", mine.id))
+    held = sorted((seat for seat in found if seat.held and not seat.is_over(step)), key=lambda seat: seat.number)
     losses = step.all("SELECT request_id, name, token, reason FROM losses WHERE session = ? ORDER BY version", mine.id)
     return Own(
         mine.version,
-        tuple(holder(step, seat) for seat in found if seat.held and not seat.is_over(step)),
+        tuple(holder(step, seat) for seat in held),
         tuple(contender(seat, place_of(step, seat)) for seat in found if not seat.held),
         tuple(Loss(*row) for row in losses),
     )
