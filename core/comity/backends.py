@@ -46,7 +46,9 @@ def redact(url: str) -> str:
     too much.
     """
     scheme, mark, rest = url.partition("://")
-    if mark and not rest.startswith("/"):
+    if not mark and "@" in url:
+        scheme = f"***@{url.rpartition('@')[2]}"
+    elif mark and not rest.startswith("/"):
         before_query = rest.partition("?")[0]
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
         if "@" in before_query or ("@" in rest and not _PLAIN_AUTHORITY.fullmatch(authority)):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from comity.backends import redact
 from comity.errors import BadInput, InvalidArgument, InvalidSetting
 from comity.model.sessions import AccessTier, SessionType
 from comity.names import check_name
@@ -127,7 +126,7 @@ def resolve(environ: Mapping[str, str] | None = None, /, **explicit: Any) -> Set
 
     `environ` is the process's own by default. The explicit names are the fields of `Settings`; another
     one is a TypeError. Raises `InvalidArgument` for an argument and `InvalidSetting` for a variable, each
-    naming the value and what would do. URLs are shown without a password.
+    naming the value and what would do.
     """
     env = os.environ if environ is None else environ
     fields = {field.name: field for field in attrs.fields(Settings)}
@@ -166,5 +165,5 @@ def _variable(variable: str, text: str, read: Callable[[Any], Any]) -> Any:
     except ValueError as error:
         why = getattr(error, "why", error)
         raise InvalidSetting(
-            f"{variable}={redact(text)!r} cannot be used: {why}; change or unset it, or give the argument instead"
+            f"{variable}={text!r} cannot be used: {why}; change or unset it, or give the argument instead"
         ) from None

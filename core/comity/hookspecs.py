@@ -78,8 +78,11 @@ def comity_lock_lost(name: str, token: int, reason: str) -> None:
 
 @hookspec
 def comity_session_left(info: SessionInfo, reason: str) -> None:
-    """Another session ended; `reason` is ``departed``, ``expired`` or ``evicted``, or ``missed``
-    when it ended while the watch was interrupted for too long to tell."""
+    """Another session ended.
+
+    `reason` is ``departed``, ``expired`` or ``evicted``, or ``missed`` when it ended while the watch was
+    interrupted for too long to tell.
+    """
 
 
 @hookspec
