@@ -3,8 +3,6 @@
 local NEVER = '0000000000000000'
 local names, order = {}, {} -- states by name, and in the order they were met
 local deadlines = {} -- of sessions: 0 once over for this step, false when there is no such session
-local spent = false -- a step ends one session at most
-local finish -- in _sessions.lua
 
 -- The one rule of who excludes whom. Requests and holders have `name` and `mode` ('x' or 's').
 local function conflicts(a, b)
@@ -53,7 +51,7 @@ end
 local function state(name)
   local s = names[name]
   if s then return s end
-  s = {name = name, counter = NEVER, holders = {}, dirty = false, unsaved = false}
+  s = {name = name, counter = NEVER, holders = {}, lapsed = {}, dirty = false, unsaved = false}
   local record = call('HGET', LOCKS, name)
   if record then
     local mode, counter, rest = match(record, '^([xs])(%d+)\30(.*)$')
@@ -72,8 +70,8 @@ local function state(name)
   return s
 end
 
-local function holding(s, gid)
-  for at, h in ipairs(s.holders) do
+local function holding(s, gid, among)
+  for at, h in ipairs(among or s.holders) do
     if h.gid == gid then return h, at end
   end
 end
@@ -108,33 +106,32 @@ local function lose(s, h, reason, by)
   tell(h.o, table.concat({'l', s.name, h.gid, h.token, reason}, FS))
 end
 
--- Drop the holders that are over and set when the others end. One dead session is ended wholly; of any
--- further ones only this grant is dropped, the rest is left to the step that ends them.
+-- Part the holders that are over from the others, and set when these end. They stay on record, in `lapsed`,
+-- until a step that is about this name tells their sessions, or ends them.
 local function prune(s)
-  local kept, dead = {}, nil
+  local kept = {}
   for _, h in ipairs(s.holders) do
     local ends = deadline(h.o)
-    if not ends or ends <= now then
-      s.dirty = true
-      if ends and ends > 0 then dead = dead or h.o end
-    elseif h.due > 0 and h.due <= now then
-      lose(s, h, 'ttl', '')
+    if not ends then -- of a session that is gone without a trace
+      s.unsaved = true
+    elseif ends <= now or (h.due > 0 and h.due <= now) then
+      s.lapsed[#s.lapsed + 1] = h
     else
       h.ends = (h.due > 0 and h.due < ends) and h.due or ends
       kept[#kept + 1] = h
     end
   end
   s.holders = kept
-  if dead and not spent then finish(dead, 'expired') end
 end
 
 local function save(s)
   s.unsaved = false
   if s.bad then corrupt() end
   s.bad = false
-  if #s.holders > 0 then
+  if #s.holders + #s.lapsed > 0 then
     local texts = {s.mode .. s.counter}
-    for at, h in ipairs(s.holders) do texts[at + 1] = h.raw end
+    for _, h in ipairs(s.lapsed) do texts[#texts + 1] = h.raw end
+    for _, h in ipairs(s.holders) do texts[#texts + 1] = h.raw end
     call('HSET', LOCKS, s.name, table.concat(texts, RS))
     return
   end

@@ -27,7 +27,7 @@ local function leave(w)
 end
 
 -- Walk the queue of `name` over the waiters that live, in order, until `visit` answers true. What cannot be
--- read or belongs to nobody is taken out; one session that is past its deadline is ended.
+-- read or belongs to nobody is taken out.
 local function walk(name, visit)
   local from, till = '[' .. name .. FS, '(' .. name .. ' '
   while true do
@@ -41,8 +41,6 @@ local function walk(name, visit)
         if visit(w) then return end
       elseif not deadline(w.o) then
         leave(w)
-      elseif not spent then
-        finish(w.o, 'expired')
       end
     end
     if #members < 16 then return end

@@ -27,8 +27,8 @@ local function drop_verdicts(name, o)
 end
 
 -- End session `o` (sid FS incarnation) and all that is its own, in this step (S7, S8).
-finish = function(o, reason)
-  spent, deadlines[o] = true, 0
+local function finish(o, reason)
+  deadlines[o] = 0
   call('ZREM', LIVE, o)
   local sid, inc = match(o, '^([^\31]+)\31([^\31]+)$')
   if not sid then
@@ -62,8 +62,10 @@ finish = function(o, reason)
     local w = waiting(request.gid)
     if w then leave(w) end
     local s = state(request.name)
-    local _, at = holding(s, request.gid)
-    if at then table.remove(s.holders, at) end
+    for _, list in ipairs({s.holders, s.lapsed}) do
+      local _, at = holding(s, request.gid, list)
+      if at then table.remove(list, at) end
+    end
     s.dirty = true
   end
   mark(o, reason == 'departed' and RELEASED or TAKEN, reason)
@@ -78,11 +80,32 @@ end
 -- Whether session `o` lives; for steps that end something of it: past its deadline it is ended here.
 local function settled(o)
   if lives(o) then return true end
-  if deadline(o) and not spent then
+  if deadline(o) then
     finish(o, 'expired')
     commit()
   end
   return false
+end
+
+-- Do away with what is over among the holders and waiters of a name, and hand it on: leases whose own time
+-- has run out, and of the sessions past their deadline the one longest so. The others count as gone all the same.
+local function clear(s)
+  prune(s)
+  local dead = {}
+  for _, h in ipairs(s.lapsed) do
+    if lives(h.o) then lose(s, h, 'ttl', '') else dead[#dead + 1] = h end
+  end
+  s.lapsed, s.dirty = dead, true
+  for _, o in ipairs(call('ZRANGEBYSCORE', LIVE, '-inf', now, 'LIMIT', 0, 8)) do
+    local mine = o .. FS .. 'q'
+    for _, text in ipairs(call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ')) do
+      if match(text, '^[^\31]*\31(.*)$', #mine + 2) == s.name then
+        finish(o, 'expired')
+        return commit()
+      end
+    end
+  end
+  commit()
 end
 
 -- Milliseconds to the earliest deadline of a session other than `o`, nil without others.

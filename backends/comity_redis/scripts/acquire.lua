@@ -39,8 +39,8 @@ end
 --@include _answers.lua
 if not lives(o) then return {'L', why(o)} end
 local s = state(name)
-s.asking, s.dirty = gid, true -- who asks also moves the queue on, and is not passed over
-commit()
+s.asking = gid -- who asks is not passed over
+clear(s)
 local over = ended(gid)
 if over then return over end
 local h = holding(s, gid)

@@ -8,12 +8,12 @@
 local sid, inc, ttl, interval = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local o = sid .. FS .. inc
 if call('ZSCORE', ENDED, o) then return {'L', why(o)} end
-local present, _, _, started = lease(sid)
+local present, lasts, _, started = lease(sid)
 if present then
   local other = sid .. FS .. present
   if present == inc then
     if not lives(o) then return {'L', why(o)} end
-    call('ZADD', LIVE, now + ttl, o)
+    call('ZADD', LIVE, now + lasts, o)
     return {'A', tonumber(started), tonumber(call('HGET', LEASES, sid .. FS .. 'v') or 0) or 0}
   end
   if settled(other) then return {'T', deadline(other) - now} end

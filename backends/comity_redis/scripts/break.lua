@@ -9,8 +9,7 @@
 if call('ZSCORE', ENDED, ARGV[2]) then return {now_us, 'x'} end
 call('ZREM', LIVE, '')
 local s = state(ARGV[3])
-s.dirty = true
-commit()
+clear(s)
 local answer = with_holders({now_us}, s)
 local taken = s.holders
 s.holders = {}

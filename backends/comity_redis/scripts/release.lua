@@ -38,12 +38,11 @@ if name and alive and tonumber(alive) > now then
 end
 --@include _step.lua
 call('ZREM', LIVE, '')
-settled(o)
 local ok = 0
-if name then
+if settled(o) and name then
   local s = state(name)
-  s.asking, s.dirty = gid, true
-  commit()
+  s.asking = gid
+  clear(s)
   local h, at = holding(s, gid)
   local w = waiting(gid)
   if h then

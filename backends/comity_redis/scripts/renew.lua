@@ -15,16 +15,15 @@ local found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'L
 local h
 if found then
   local s = state(sub(found, #mine + 2))
-  s.dirty = true
-  commit()
+  clear(s)
   h = holding(s, gid)
   if h and tonumber(ARGV[4]) > h.renewal then
     h.renewal = tonumber(ARGV[4])
     h.due = ttl > 0 and now + ttl or 0
     rewrite(h)
     s.unsaved = true
+    commit()
   end
-  commit()
 end
 if not h then return ended(gid) or {'E', 0, '', now_us} end
 return {'R', h.due > 0 and h.due - now or -1, now_us}

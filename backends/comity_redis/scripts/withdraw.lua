@@ -9,13 +9,13 @@
 local gid = ARGV[3]
 local o = ARGV[1] .. FS .. ARGV[2]
 call('ZREM', LIVE, '')
-settled(o)
+local there = settled(o)
 local mine = o .. FS .. 'q' .. FS .. gid
 local found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1)[1]
-if found then
+if there and found then
   local s = state(sub(found, #mine + 2))
-  s.asking, s.dirty = gid, true
-  commit()
+  s.asking = gid
+  clear(s)
   local h, at = holding(s, gid)
   local w = waiting(gid)
   if h and ARGV[4] == '1' then return granted(h) end
