@@ -39,7 +39,7 @@ class Rule:
 
     def apply(self, text: str) -> tuple[str, int]:
         """Return the changed text and the number of places changed."""
-        return re.subn(self.pattern, self.replacement, text)
+        return re.subn(self.pattern, self.replacement, text, flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -69,22 +69,27 @@ PAIRS = (
 )
 
 RULES = (
+    # what is awaited or entered is the value itself in the blocking colour
+    Rule(r"AsyncPending\[([^\]]+)\]", r"\1"),
+    Rule(r"\bAsyncPending\(", "("),
+    Rule(r"^.*\bimport AsyncPending\n", ""),
+    Rule(r"\bAsyncPending, ", ""),
     # the language
     Rule(r"\basync (?=(?:def|with|for)\b)", ""),
     Rule(r"\bawait ", ""),
     Rule(r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
     word("StopAsyncIteration", "StopIteration"),
-    word("anext", "next"),
     # classes: AsyncLease -> Lease, AsyncIterator -> Iterator, ...
     Rule(r"\bAsync(?=[A-Z])", ""),
     # modules and functions that exist once per colour
     word("_async", "_sync"),
     word("aconnect", "connect"),
     word("arun", "run"),
-    word("asynccontextmanager", "contextmanager"),
-    word("aclosing", "closing"),
+    word("asettle", "settle"),
+    word("aclose", "close"),
     # words of comments and docstrings
-    Rule(r"\b([Aa])n asyncio\b", r"\1 blocking"),
+    Rule(r"\b([Aa])n async (?=iterator)", r"\1n "),
+    Rule(r"\b([Aa])n async (?=context)", r"\1 "),
 )
 
 

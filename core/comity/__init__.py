@@ -1,1 +1,123 @@
-"""Coordination for concurrent agent sessions: presence, fair locks with fencing, events, conflicts."""
+"""Coordination for concurrent agent sessions: presence, fair locks with fencing, events, conflicts.
+
+Every public name is resolved on first touch, so that ``import comity`` itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from comity._async.connect import aconnect as aconnect
+    from comity._async.coordinator import AsyncCoordinator as AsyncCoordinator
+    from comity._async.events import AsyncSubscription as AsyncSubscription
+    from comity._async.locks import AsyncLease as AsyncLease
+    from comity._async.watch import AsyncWatch as AsyncWatch
+    from comity._sync.connect import connect as connect
+    from comity._sync.coordinator import Coordinator as Coordinator
+    from comity._sync.events import Subscription as Subscription
+    from comity._sync.locks import Lease as Lease
+    from comity._sync.watch import Watch as Watch
+    from comity.errors import AccessDenied as AccessDenied
+    from comity.errors import AgentIdTaken as AgentIdTaken
+    from comity.errors import BackendFull as BackendFull
+    from comity.errors import BackendUnavailable as BackendUnavailable
+    from comity.errors import BackendUnfit as BackendUnfit
+    from comity.errors import BadInput as BadInput
+    from comity.errors import Closed as Closed
+    from comity.errors import ComityError as ComityError
+    from comity.errors import ConflictLost as ConflictLost
+    from comity.errors import Deadlock as Deadlock
+    from comity.errors import Forked as Forked
+    from comity.errors import HandleError as HandleError
+    from comity.errors import HolderChanged as HolderChanged
+    from comity.errors import InvalidArgument as InvalidArgument
+    from comity.errors import InvalidName as InvalidName
+    from comity.errors import InvalidPayload as InvalidPayload
+    from comity.errors import InvalidSetting as InvalidSetting
+    from comity.errors import LimitExceeded as LimitExceeded
+    from comity.errors import LockError as LockError
+    from comity.errors import LockLost as LockLost
+    from comity.errors import LockTimeout as LockTimeout
+    from comity.errors import NameTaken as NameTaken
+    from comity.errors import NoSuchSession as NoSuchSession
+    from comity.errors import NotAnnounced as NotAnnounced
+    from comity.errors import SessionError as SessionError
+    from comity.errors import SessionLost as SessionLost
+    from comity.errors import UnknownBackend as UnknownBackend
+    from comity.errors import UnknownStrategy as UnknownStrategy
+    from comity.errors import WrongLoop as WrongLoop
+    from comity.events import Event as Event
+    from comity.events import Gap as Gap
+    from comity.events import Position as Position
+    from comity.hookspecs import hookimpl as hookimpl
+    from comity.model.conflicts import Conflict as Conflict
+    from comity.model.conflicts import ConflictResult as ConflictResult
+    from comity.model.conflicts import ConflictStrategy as ConflictStrategy
+    from comity.model.conflicts import Decision as Decision
+    from comity.model.conflicts import GiveUp as GiveUp
+    from comity.model.conflicts import Party as Party
+    from comity.model.conflicts import Take as Take
+    from comity.model.conflicts import Wait as Wait
+    from comity.model.locks import Contender as Contender
+    from comity.model.locks import Holder as Holder
+    from comity.model.locks import Mode as Mode
+    from comity.model.sessions import AccessTier as AccessTier
+    from comity.model.sessions import AgentCredentials as AgentCredentials
+    from comity.model.sessions import Liveness as Liveness
+    from comity.model.sessions import SessionInfo as SessionInfo
+    from comity.model.sessions import SessionType as SessionType
+    from comity.model.sessions import generate_agent_id as generate_agent_id
+    from comity.ports import Backend as Backend
+    from comity.ports import Capability as Capability
+    from comity.presence import Joined as Joined
+    from comity.presence import Left as Left
+    from comity.presence import Snapshot as Snapshot
+    from comity.presence import Updated as Updated
+    from comity.strategies import Strategy as Strategy
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "_async.connect": "aconnect",
+    "_async.coordinator": "AsyncCoordinator",
+    "_async.events": "AsyncSubscription",
+    "_async.locks": "AsyncLease",
+    "_async.watch": "AsyncWatch",
+    "_sync.connect": "connect",
+    "_sync.coordinator": "Coordinator",
+    "_sync.events": "Subscription",
+    "_sync.locks": "Lease",
+    "_sync.watch": "Watch",
+    "errors": (
+        "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput Closed ComityError "
+        "ConflictLost Deadlock Forked HandleError HolderChanged InvalidArgument InvalidName InvalidPayload "
+        "InvalidSetting LimitExceeded LockError LockLost LockTimeout NameTaken NoSuchSession NotAnnounced SessionError "
+        "SessionLost UnknownBackend UnknownStrategy WrongLoop"
+    ),
+    "events": "Event Gap Position",
+    "hookspecs": "hookimpl",
+    "model.conflicts": "Conflict ConflictResult ConflictStrategy Decision GiveUp Party Take Wait",
+    "model.locks": "Contender Holder Mode",
+    "model.sessions": "AccessTier AgentCredentials Liveness SessionInfo SessionType generate_agent_id",
+    "ports": "Backend Capability",
+    "presence": "Joined Left Snapshot Updated",
+    "strategies": "Strategy",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module on first touch (PEP 562)."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'comity' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"comity.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*_HOME_OF, "__version__"])

@@ -19,6 +19,7 @@ ComityError
 │   ├── LockTimeout (TimeoutError)         not had in time; names the holders
 │   ├── LockLost                           the lease ended before its holder released it
 │   ├── ConflictLost                       the strategy gave up
+│   ├── HolderChanged                      the lease to take over is not the one that holds any more
 │   ├── Deadlock                           the wait could never end
 │   └── LimitExceeded                      too many leases in one session
 └── AccessDenied (PermissionError)         the tier is too low; names the tier needed
@@ -222,7 +223,7 @@ class LockError(ComityError):
 def _holders_text(holders: Sequence[Holder]) -> str:
     """Say who holds, and for how long they are sure to."""
     if not holders:
-        return "waiters ahead in the queue"
+        return "nobody, with waiters ahead in the queue"
     first = holders[0]
     sure = "" if first.expires_in is None else f" for {first.expires_in:.3g} s more unless renewed"
     more = f" and {len(holders) - 1} others" if len(holders) > 1 else ""
@@ -261,6 +262,18 @@ class ConflictLost(LockError):
         self.name, self.strategy, self.reason, self.holders = name, strategy, reason, tuple(holders)
         super().__init__(
             f"lock {name!r} is given up by strategy {strategy!r}: {reason}; pick another name or strategy",
+        )
+
+
+class HolderChanged(LockError):
+    """The lease to be taken over no longer holds; nothing was changed. `holders`: the present ones."""
+
+    def __init__(self, name: str, token: int, holders: Sequence[Holder]) -> None:
+        """Name the lock, the token expected and the present holders."""
+        self.name, self.token, self.holders = name, token, tuple(holders)
+        super().__init__(
+            f"lock {name!r} is not held with token {token} any more but by {_holders_text(self.holders)}; "
+            "look at locks.holder(name) and decide again",
         )
 
 

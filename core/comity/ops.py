@@ -85,12 +85,15 @@ class BlockingOp(Op[T_co]):
         self.name, self.effect, self._fn, self._undo = name, effect, fn, undo
 
     def run(self, seconds_left: float) -> T_co:
+        """Call the function."""
         return self._fn(seconds_left)
 
     async def arun(self, seconds_left: float) -> T_co:
-        import asyncio  # noqa: PLC0415 - sync programs never load it
+        """Call the function in a thread."""
+        import asyncio
 
         return await asyncio.to_thread(self._fn, seconds_left)
 
     def undo(self, answer: T_co | None) -> Op[object] | None:
+        """Ask the backend's own `undo`, if it gave one."""
         return None if self._undo is None else self._undo(answer)

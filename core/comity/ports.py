@@ -169,8 +169,8 @@ class Locks(Protocol):
     def preempt(self, request: LockRequest, token: int, reason: str) -> Op[Granted | Changed | Ended]:
         """Replace the single holder by `request` if it still holds with `token`.
 
-        The loser gets a loss with `reason`, is woken with ``LOST``, and ``lock.lost`` is published. The queue stays as it is,
-        without `request` if it waited there. Undo: `withdraw`. Raises `SessionLost`, `LimitExceeded`.
+        The loser gets a loss with `reason`, is woken with ``LOST``, and ``lock.lost`` is published. The
+        queue stays as it is, without `request` if it waited there. Undo: `withdraw`. Raises `SessionLost`, `LimitExceeded`.
         """
 
     def break_lock(self, session: SessionRef, request_id: str, name: str, reason: str) -> Op[tuple[Holder, ...]]:
@@ -192,7 +192,7 @@ class Locks(Protocol):
 class PubSub(Protocol):
     """Events by topic (rules E1-E5). The topic is the truth; wake-ups are hints."""
 
-    def publish(  # noqa: PLR0913 - one step, each argument part of it
+    def publish(
         self,
         session: SessionRef | None,
         request_id: str,
@@ -233,13 +233,13 @@ class Conflicts(Protocol):
     def settle(self, settlement: Settlement) -> Op[Settled | Changed]:
         """Record and enforce a decision, by compare-and-set.
 
-        `Changed` when the grant counter or the holders' tokens moved, or a party ended and came again under the same id.
-        Else, for each verdict: one that stands already between the two stays; a new one is recorded until
+        `Changed` when the grant counter or the holders' tokens moved, or a party ended and came again
+        under the same id. Else, for each verdict: one that stands already between the two stays; a new one is recorded until
         the counter moves or one of the two ends, and ``conflict.resolved`` is published. A pair of
         which one is not live is not recorded (it loses by being gone).
         Then, when by the standing verdicts one session wins over every session that holds the name: `take`
-        if it is that session's, else its foremost waiting request, replaces the holders (told as in `Locks.preempt`, the
-        queue stays as it is); such a grant does not move the counter. Nothing else is granted.
+        if it is that session's, else its foremost waiting request, replaces the holders (told as in
+        `Locks.preempt`, the queue stays as it is); such a grant does not move the counter. Nothing else is granted.
         A retry of the same `request_id`, or a `take` that is granted already, answers as before.
         """
 

@@ -1,0 +1,270 @@
+"""The coordinator: one session of one program, and everything it can do."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import attrs
+
+from comity._async.conflicts import AsyncConflicts
+from comity._async.events import AsyncEvents
+from comity._async.locks import AsyncLocks
+from comity._async.sessions import AsyncSessions
+from comity._async.space import AsyncSpace
+from comity._colour._async import AsyncHome
+from comity.dispatch import Dispatcher
+from comity.ear import Ear
+from comity.errors import BackendUnavailable, ComityError
+from comity.heart import Heart
+from comity.ids import Ids
+from comity.model import AgentCredentials, SessionRef
+from comity.names import check_name
+from comity.payloads import encode
+from comity.peers import Peers
+from comity.plugins import PluginHost
+from comity.seam import Seam
+from comity.session import OwnSession
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from comity.config import Settings
+    from comity.model import Liveness, SessionInfo
+    from comity.ports import Backend, Capability
+    from comity.seam import Interceptor
+    from comity.strategies import Strategy
+
+_MAX_TRIES = 32
+_JOIN_SECONDS = 6.0
+_DRAIN_SECONDS = 2.0
+
+
+class Closable(Protocol):
+    """An iterator that ends when the coordinator is closed."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class AsyncCoordinator:
+    """A program's place among the sessions of a namespace. Made by ``aconnect``; an async context manager.
+
+    `sessions`, `locks`, `events` and `conflicts` hold the operations. Use it only from the event loop that made it
+    (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        info: SessionInfo,
+        settings: Settings,
+        *,
+        owns_backend: bool,
+        rejoin: bool,
+        plugins: Sequence[object],
+        strategies: Mapping[str, Strategy] | None,
+        interceptors: Sequence[Interceptor],
+    ) -> None:
+        home = AsyncHome()
+        self._dispatcher = Dispatcher(loop=home.loop)
+        host = PluginHost(plugins=plugins, strategies=strategies, dispatcher=self._dispatcher, settings=settings)
+        seam = Seam(settings.deadline, interceptors)
+        session = OwnSession(backend, seam, info, self._dispatcher, host)
+        self._heart = Heart(session, rejoin=rejoin, rejoined=self._rejoined)
+        self._ear = Ear(session, self._heart)
+        self._space = AsyncSpace(backend, seam, session, self._heart, self._ear, home, host, settings, Ids())
+        self._session = session
+        self._owns_backend = owns_backend
+        self._open: weakref.WeakSet[Closable] = weakref.WeakSet()
+        self._closing = threading.Lock()
+        self._peers = Peers(session, self._open_watch)
+        self.conflicts = AsyncConflicts(self._space)
+        """Settle who goes first."""
+        self.locks = AsyncLocks(self._space, self.conflicts)
+        """Take turns on names."""
+        self.events = AsyncEvents(self._space, self._open.add)
+        """Publish and follow events."""
+        self.sessions = AsyncSessions(self._space, self._open.add, self._peers)
+        """Find the other sessions."""
+
+    # Who this is
+
+    @property
+    def agent_id(self) -> str:
+        """The id of this session."""
+        return self._session.info.agent_id
+
+    @property
+    def info(self) -> SessionInfo:
+        """What this session tells of itself."""
+        return self._session.info
+
+    @property
+    def credentials(self) -> AgentCredentials:
+        """The id and the tier it acts with."""
+        return AgentCredentials(self.agent_id, self._session.tier)
+
+    @property
+    def liveness(self) -> Liveness:
+        """How sure it is, now, that the others see this session; judged by the local deadline when read."""
+        return self._session.liveness
+
+    @property
+    def backend(self) -> Backend:
+        """The backend it uses."""
+        return self._space.backend
+
+    @property
+    def namespace(self) -> str:
+        """The namespace it is in; namespaces share nothing."""
+        return self._space.backend.namespace
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the backend guarantees."""
+        return self._space.backend.capabilities
+
+    @property
+    def plugins(self) -> PluginHost:
+        """The plugins at work, with their failures."""
+        return self._space.plugins
+
+    # Its life
+
+    async def announce(self) -> SessionInfo:
+        """Join the namespace: from now on the others see this session, and it may hold locks.
+
+        Harmless while it lives. Raises `AgentIdTaken`, `BackendUnavailable`, `Closed`.
+        """
+        space, session = self._space, self._session
+        space.check("announce")
+        ref = session.ref
+        if ref is not None and session.over(ref) is None:
+            return session.info
+        ref = SessionRef(session.info.agent_id, secrets.token_hex(16))
+        address = self._ear.prepare(ref)
+        sent = session.now()
+        announced = await space.seam.arun(space.backend.presence.announce(session.announcement(ref, address)))
+        session.begin(ref, announced, sent)
+        self._heart.start()
+        self._heart.poke()
+        self._ear.start()
+        if space.plugins.wants_peers:
+            self._peers.start()
+        return session.info
+
+    async def beat(self) -> Liveness:
+        """Send one heartbeat now, beside those that the heart sends by itself; return the liveness after it."""
+        space, session = self._space, self._session
+        ref = space.require("beat")
+        sent = session.now()
+        beat = await space.seam.arun(space.backend.presence.heartbeat(ref, session.version))
+        if session.absorb(ref, beat, sent):
+            known = session.holdings.known()
+            session.take_in(ref, await space.seam.arun(space.backend.locks.own(ref)), known)
+        return session.liveness
+
+    async def update(self, *, status: str | None = None, metadata: Mapping[str, Any] | None = None) -> SessionInfo:
+        """Change what this session tells of itself: `metadata` is merged in, None removes a key.
+
+        Publishes ``session.updated``. Raises `SessionLost`, `InvalidPayload`, `BackendUnavailable`.
+        """
+        space, session = self._space, self._session
+        ref = space.require("update")
+        if status is not None:
+            check_name("status", status)
+        changes = dict(metadata or {})
+        encode(changes, space.settings.payload_limit)
+        current = session.info
+        for _ in range(_MAX_TRIES):
+            merged = {**current.metadata, **changes}
+            wanted = attrs.evolve(
+                current,
+                status=current.status if status is None else status,
+                metadata={key: value for key, value in merged.items() if value is not None},
+                revision=current.revision + 1,
+            )
+            encode(dict(wanted.metadata), space.settings.payload_limit)
+            current = await space.seam.arun(space.backend.presence.update(ref, wanted))
+            if current == wanted:
+                session.info = current
+                return current
+        raise BackendUnavailable(space.backend.url, "the session's record kept changing under the update")
+
+    async def depart(self) -> None:
+        """Leave the namespace: locks go to the waiters, and ``session.left`` is published. `announce` joins again."""
+        space, session = self._space, self._session
+        space.check("depart")
+        op = session.leave()
+        if op is not None:
+            await space.seam.arun(op)
+
+    async def close(self) -> None:
+        """Depart, and free every thread and connection this coordinator made. Idempotent.
+
+        Calls that are blocked, and later ones, raise `Closed`; loops over watches and subscriptions end.
+        When the store is away the departure is left to the session's deadline.
+        """
+        session, space = self._session, self._space
+        with self._closing:
+            op = session.leave()
+            first = session.close()
+        if not first:
+            return
+        try:
+            if op is not None:
+                await space.seam.arun(op)
+        except ComityError:
+            pass  # the store is away: the session ends at its deadline
+        finally:
+            self._stop()
+            if self._owns_backend:
+                await space.backend.aclose()
+            threads = [*self._ear.threads, self._heart.thread, self._peers.thread]
+            await space.home.join([thread for thread in threads if thread is not None], _JOIN_SECONDS)
+            self._dispatcher.close(_DRAIN_SECONDS)
+
+    def _stop(self) -> None:
+        """Tell every thread and iterator to end."""
+        self._peers.close()
+        for iterator in list(self._open):
+            iterator.close()
+        self._heart.stop()
+        self._ear.close()
+
+    def _rejoined(self, ref: SessionRef) -> str:
+        """Prepare the ear for a new incarnation that the heart is about to announce; return its address."""
+        address = self._ear.prepare(ref)
+        self._ear.start()
+        return address
+
+    def _open_watch(self) -> Any:
+        """Open a blocking watch for the thread that tells handlers of peers."""
+        from comity._colour._sync import Home
+        from comity._sync.space import Space
+        from comity._sync.watch import Watch
+
+        own = self._space
+        parts = (own.backend, own.seam, own.session, own.heart, own.ear, Home(), own.plugins, own.settings, own.ids)
+        watch = Watch(Space(*parts))
+        self._open.add(watch)
+        return watch
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        where = f"{self._space.backend.url} namespace={self.namespace!r}"
+        return f"<{type(self).__name__} {self.agent_id} {self.liveness} {where}>"

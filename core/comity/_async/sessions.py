@@ -1,0 +1,94 @@
+"""Sessions: who is live, what changes (rules S3-S5, S9, S10)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from comity._async.watch import AsyncWatch
+from comity.model import AccessTier
+from comity.names import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from comity._async.space import AsyncSpace
+    from comity.errors import SessionLost
+    from comity.model import SessionInfo
+    from comity.peers import Peers
+
+
+class AsyncSessions:
+    """Find the other sessions of the namespace."""
+
+    def __init__(self, space: AsyncSpace, track: Callable[[AsyncWatch], None], peers: Peers) -> None:
+        self._space, self._track, self._peers = space, track, peers
+        self._guard = threading.Lock()
+        self._version: int | None = None
+        self._members: tuple[SessionInfo, ...] = ()
+
+    async def active(
+        self,
+        *,
+        session_type: str | None = None,
+        min_tier: AccessTier = AccessTier.OBSERVER,
+        capability: str | None = None,
+    ) -> list[SessionInfo]:
+        """Return exactly the live sessions, by start then id, this one included.
+
+        Filtered by type, lowest tier and a capability. One small round trip while nothing changed;
+        `last_heartbeat` is then as of the last full read (`get` reads it afresh).
+        """
+        space = self._space
+        space.check("sessions.active")
+        with self._guard:
+            known, members = self._version, self._members
+        answer = await space.seam.arun(space.backend.presence.members(known))
+        if answer.sessions is not None:
+            members = answer.sessions
+            with self._guard:
+                self._version, self._members = answer.version, members
+        return [
+            info
+            for info in members
+            if info.access_tier >= min_tier
+            and (session_type is None or info.session_type == session_type)
+            and (capability is None or capability in info.capabilities)
+        ]
+
+    async def get(self, agent_id: str) -> SessionInfo | None:
+        """Return one live session, read afresh, or None."""
+        self._space.check("sessions.get")
+        check_name("agent id", agent_id)
+        return await self._space.seam.arun(self._space.backend.presence.get(agent_id))
+
+    def watch(self) -> AsyncWatch:
+        """Yield a `Snapshot`, then every `Joined`, `Updated` and `Left` in order: an iterator and context manager.
+
+        After a gap a new ``Snapshot(after_gap=True)``. It survives reconnects; while the store is away it
+        waits and `stale` says so; it never reports peers dead by itself.
+        """
+        self._space.check("sessions.watch")
+        watch = AsyncWatch(self._space)
+        self._track(watch)
+        return watch
+
+    def on_joined(self, handler: Callable[[SessionInfo], object]) -> Callable[[], None]:
+        """Call `handler(session)` for every session that joins from now on; return its remover. A decorator too.
+
+        Handlers run off the caller's thread, in order; one that raises does not stop the others.
+        """
+        self._space.check("sessions.on_joined")
+        return self._peers.on_joined(handler)
+
+    def on_left(self, handler: Callable[[SessionInfo, str], object]) -> Callable[[], None]:
+        """Call `handler(session, reason)` for every session that ends; as `on_joined`.
+
+        `session` is its last known record, or its id alone when none was ever seen.
+        """
+        self._space.check("sessions.on_left")
+        return self._peers.on_left(handler)
+
+    def on_lost(self, handler: Callable[[SessionLost], object]) -> Callable[[], None]:
+        """Call `handler(error)` when this session is lost, off the caller's thread; return its remover."""
+        return self._space.session.on_lost(handler)

@@ -1,0 +1,44 @@
+"""What the flows of one coordinator share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from comity._colour._async import AsyncHome
+    from comity.config import Settings
+    from comity.ear import Ear
+    from comity.heart import Heart
+    from comity.ids import Ids
+    from comity.model import SessionRef
+    from comity.plugins import PluginHost
+    from comity.ports import Backend
+    from comity.seam import Seam
+    from comity.session import OwnSession
+
+
+@attrs.frozen
+class AsyncSpace:
+    """The parts of one coordinator, handed to each of its flows."""
+
+    backend: Backend
+    seam: Seam
+    session: OwnSession
+    heart: Heart
+    ear: Ear
+    home: AsyncHome
+    plugins: PluginHost
+    settings: Settings
+    ids: Ids
+
+    def check(self, action: str) -> None:
+        """Let a call pass that needs no session of one's own; see `OwnSession.check`."""
+        self.home.check()
+        self.session.check(action)
+
+    def require(self, action: str) -> SessionRef:
+        """Let a call pass that acts for the session; see `OwnSession.require`."""
+        self.home.check()
+        return self.session.require(action)

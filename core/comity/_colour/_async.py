@@ -1,0 +1,99 @@
+"""What the asyncio colour does its own way; each name has a twin in ``_colour/_sync.py``.
+
+``tools/unasync.py`` turns each ``Async`` name into its bare twin, so flows never ask which colour they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from comity.errors import WrongLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Generator, Iterable
+    from types import TracebackType
+
+T = TypeVar("T")
+
+
+class AsyncFlag:
+    """A flag that a task awaits in the loop that made it; set from any thread."""
+
+    __slots__ = ("_event", "_loop")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Set it and wake who waits; harmless when the loop is gone."""
+        try:
+            self._loop.call_soon_threadsafe(self._event.set)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more
+
+    def clear(self) -> None:
+        """Unset it; look at the facts *after* this and before `wait`."""
+        self._event.clear()
+
+    async def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds; tell whether the flag is set."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._event.wait()
+        except TimeoutError:
+            return self._event.is_set()
+        return True
+
+
+def current_flow() -> str:
+    """Name the calling task."""
+    return f"a{id(asyncio.current_task()):x}"
+
+
+class AsyncHome:
+    """Where an async coordinator may be used: in the loop that made it."""
+
+    __slots__ = ("loop",)
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+
+    def check(self) -> None:
+        """Raise `WrongLoop` in any other loop."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise WrongLoop
+
+    async def join(self, threads: Iterable[threading.Thread], timeout: float) -> None:
+        """Wait until the threads have ended, up to `timeout` seconds each; never for the calling one."""
+        for thread in threads:
+            if thread.is_alive() and thread is not threading.current_thread():
+                await asyncio.to_thread(thread.join, timeout)
+
+
+class AsyncPending(Generic[T]):
+    """One object that can be awaited for its value or entered as ``async with``."""
+
+    __slots__ = ("_coroutine", "_value")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+        self._value: Any = None
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._coroutine.__await__()
+
+    async def __aenter__(self) -> T:
+        self._value = await self._coroutine
+        entered: T = await self._value.__aenter__()
+        return entered
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._value.__aexit__(kind, error, trace)

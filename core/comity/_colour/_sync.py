@@ -1,0 +1,54 @@
+"""What the blocking colour does its own way; each name has a twin in ``_colour/_async.py``."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+
+class Flag:
+    """A thread-safe flag that a flow waits for; set from any thread."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Set it and wake who waits."""
+        self._event.set()
+
+    def clear(self) -> None:
+        """Unset it; look at the facts *after* this and before `wait`."""
+        self._event.clear()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds; tell whether the flag is set."""
+        return self._event.wait(timeout)
+
+
+def current_flow() -> str:
+    """Name the calling thread."""
+    return f"t{threading.get_ident():x}"
+
+
+class Home:
+    """Where a coordinator may be used: from any thread."""
+
+    __slots__ = ("loop",)
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def check(self) -> None:
+        """Do nothing: every thread will do."""
+
+    def join(self, threads: Iterable[threading.Thread], timeout: float) -> None:
+        """Wait until the threads have ended, up to `timeout` seconds each; never for the calling one."""
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout)

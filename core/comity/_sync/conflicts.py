@@ -1,0 +1,235 @@
+# Generated from core/comity/_async/conflicts.py by "python tools/unasync.py": change that file, then run it.
+"""Conflicts: who wins a contested name, decided by a strategy and enforced atomically (rules C1-C4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comity.errors import BackendUnavailable, ConflictLost, InvalidArgument
+from comity.model import (
+    SYSTEM_TOPIC,
+    Action,
+    Changed,
+    Conflict,
+    ConflictResult,
+    ConflictStrategy,
+    SessionRef,
+    Settlement,
+    SystemEvent,
+    TopicPosition,
+    Verdict,
+)
+from comity.names import check_lock_name, check_name
+from comity.payloads import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from comity._sync.space import Space
+    from comity.model import Contest, Granted, Holder, LockRequest, Party
+    from comity.strategies import Strategy, StrategyChoice
+
+_MAX_TRIES = 32
+_PAGE = 500
+
+
+def _ref(party: Party) -> SessionRef:
+    return SessionRef(party.agent_id, party.incarnation)
+
+
+def _standing(contest: Contest, one: SessionRef, other: SessionRef) -> Verdict | None:
+    """Return the verdict on record between two incarnations."""
+    pair = {one, other}
+    return next((verdict for verdict in contest.standing if {verdict.winner, verdict.loser} == pair), None)
+
+
+def _result(name: str, verdict: Verdict, token: int) -> ConflictResult:
+    return ConflictResult(
+        resource=name,
+        winner=verdict.winner.agent_id,
+        loser=verdict.loser.agent_id,
+        strategy_used=verdict.strategy,
+        reason=verdict.reason,
+        token=token,
+    )
+
+
+class Contender:
+    """A request that a strategy fights for inside ``locks.acquire``."""
+
+    def __init__(self, space: Space, name: str, strategy: Strategy, began: float) -> None:
+        self._space = space
+        self._name, self._strategy, self._began = name, strategy, began
+        self._seen: tuple[int, ...] = ()
+
+    def contend(self, holders: Sequence[Holder], request: LockRequest) -> Granted | None:
+        """Ask the strategy against these holders, unless it was asked; return the grant it won, if any.
+
+        Raises `ConflictLost` when it gives up.
+        """
+        tokens = tuple(sorted(holder.token for holder in holders))
+        if not tokens or tokens == self._seen:
+            return None
+        space = self._space
+        resource = request.wants[0].name
+        for _ in range(_MAX_TRIES):
+            contest = space.seam.run(space.backend.conflicts.contest(resource, (request.session.agent_id,)))
+            self._seen = tuple(sorted(holder.token for holder in contest.holders))
+            verdicts, gives_up = self._decide(contest, request)
+            if not verdicts:
+                return None
+            wins = all(verdict.winner == request.session for verdict in verdicts)
+            settlement = Settlement(
+                request_id=space.ids(),
+                name=resource,
+                counter=contest.counter,
+                tokens=self._seen,
+                verdicts=tuple(verdicts),
+                take=request if wins else None,
+            )
+            answer = space.seam.run(space.backend.conflicts.settle(settlement))
+            if isinstance(answer, Changed):
+                continue
+            for verdict in answer.standing:
+                if verdict not in contest.standing:
+                    space.plugins.conflict_decided(_result(resource, verdict, contest.counter))
+            if answer.granted is not None or gives_up is None:
+                return answer.granted
+            raise ConflictLost(resource, self._name, gives_up, contest.holders)
+        return None
+
+    def _decide(self, contest: Contest, request: LockRequest) -> tuple[list[Verdict], str | None]:
+        """Return a verdict against each holder of another session, and why the strategy gives up, if it does.
+
+        No verdicts when nobody holds the name, or this very session does: it is no conflict with itself.
+        """
+        parties = {party.agent_id: party for party in contest.parties}
+        asker = parties.get(request.session.agent_id)
+        if asker is None or not asker.live or asker.incarnation != request.session.incarnation:
+            return [], None
+        verdicts: list[Verdict] = []
+        gives_up: str | None = None
+        for agent_id in dict.fromkeys(holder.agent_id for holder in contest.holders):
+            if agent_id == request.session.agent_id:
+                return [], None
+            other = parties[agent_id]
+            standing = _standing(contest, request.session, _ref(other))
+            if standing is not None:
+                verdicts.append(standing)
+                continue
+            held = max((holder.held_for for holder in contest.holders if holder.agent_id == agent_id), default=0.0)
+            waited = max(self._space.session.now() - self._began, 0.0)
+            conflict = Conflict(contest.name, asker, other, acquiring=True, waited=waited, held_for=held)
+            decision = self._strategy.decide(conflict)
+            wins = decision.action is Action.TAKE
+            if decision.action is Action.GIVE_UP:
+                gives_up = decision.reason
+            pair = (request.session, _ref(other)) if wins else (_ref(other), request.session)
+            verdicts.append(Verdict(*pair, strategy=self._name, reason=decision.reason))
+        return verdicts, gives_up
+
+
+class Conflicts:
+    """Settle who goes first."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+
+    def contender(self, choice: StrategyChoice, began: float) -> Contender:
+        """Prepare `choice` to fight for a request. Raises `UnknownStrategy`."""
+        name, strategy = self._space.plugins.strategy(choice)
+        return Contender(self._space, name, strategy, began)
+
+    def resolve(
+        self,
+        name: str,
+        other_agent_id: str,
+        *,
+        strategy: StrategyChoice = ConflictStrategy.PRIORITY_BASED,
+        agent_id: str | None = None,
+    ) -> ConflictResult:
+        """Decide who wins `name`, this session (or `agent_id`, needs validator) or the other.
+
+        Both sides get the same winner whoever asks first and by whatever strategy: the first decision stands until
+        the name is granted anew or one of the two ends. When the loser holds the name and the winner waits for it,
+        the winner takes it over in the same step; nothing else is granted. A session that is not live loses.
+
+        Raises `UnknownStrategy`, `SessionLost`, `AccessDenied`, `InvalidArgument`.
+        """
+        space = self._space
+        mine = agent_id is None
+        me = space.require("conflicts.resolve" if mine else "conflicts.settle")
+        check_lock_name(name)
+        first = me.agent_id if agent_id is None else agent_id
+        check_name("agent id", first)
+        check_name("agent id", other_agent_id)
+        if first == other_agent_id:
+            raise InvalidArgument("other_agent_id", other_agent_id, "a session has no conflict with itself")
+        label, chosen = space.plugins.strategy(strategy)
+        for _ in range(_MAX_TRIES):
+            contest = space.seam.run(space.backend.conflicts.contest(name, (first, other_agent_id)))
+            result = self._try_resolve(contest, first, other_agent_id, label, chosen)
+            if result is not None:
+                return result
+        where = f"{space.backend.url} ({name})"
+        raise BackendUnavailable(where, "the name changed hands faster than a decision could be recorded")
+
+    def _try_resolve(
+        self,
+        contest: Contest,
+        first: str,
+        second: str,
+        label: str,
+        strategy: Strategy,
+    ) -> ConflictResult | None:
+        """Decide on these facts and record it; None when they changed meanwhile."""
+        space = self._space
+        parties = {party.agent_id: party for party in contest.parties}
+        asker, other = parties[first], parties[second]
+        verdict = _standing(contest, _ref(asker), _ref(other))
+        if verdict is None:
+            held = [holder.held_for for holder in contest.holders if holder.agent_id == second]
+            decision = strategy.decide(Conflict(contest.name, asker, other, held_for=max(held, default=None)))
+            wins = decision.action is Action.TAKE if asker.live and other.live else asker.live
+            reason = (
+                decision.reason if asker.live and other.live else f"{(other if wins else asker).agent_id} is not live"
+            )
+            pair = (asker, other) if wins else (other, asker)
+            verdict = Verdict(_ref(pair[0]), _ref(pair[1]), label, reason)
+        if not (asker.live and other.live):
+            return _result(contest.name, verdict, contest.counter)
+        tokens = tuple(sorted(holder.token for holder in contest.holders))
+        settlement = Settlement(space.ids(), contest.name, contest.counter, tokens, (verdict,))
+        answer = space.seam.run(space.backend.conflicts.settle(settlement))
+        if isinstance(answer, Changed):
+            return None
+        result = _result(contest.name, answer.standing[0], contest.counter)
+        if answer.standing[0] not in contest.standing:
+            space.plugins.conflict_decided(result)
+        return result
+
+    def list(self, name: str | None = None) -> list[ConflictResult]:
+        """Return the decisions on record (on `name`), oldest first, within the events' retention."""
+        space = self._space
+        space.check("conflicts.list")
+        results: list[ConflictResult] = []
+        position = TopicPosition(0, 0)
+        while True:
+            (part,) = space.seam.run(space.backend.pubsub.read({SYSTEM_TOPIC: position}, _PAGE))
+            for event in part.events:
+                if event.type == SystemEvent.CONFLICT_RESOLVED:
+                    fact = decode(event.payload)
+                    if name is None or fact["name"] == name:
+                        results.append(
+                            ConflictResult(
+                                fact["name"],
+                                fact["winner"],
+                                fact["loser"],
+                                fact["strategy"],
+                                fact["reason"],
+                                fact["token"],
+                            )
+                        )
+            if not part.events or part.events[-1].number >= part.last:
+                return results
+            position = TopicPosition(part.epoch, part.events[-1].number)

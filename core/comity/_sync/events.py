@@ -1,0 +1,162 @@
+# Generated from core/comity/_async/events.py by "python tools/unasync.py": change that file, then run it.
+"""Events: publish to a topic, read it in order, go on where one stopped (rules E1-E5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from comity._sync.following import Following
+from comity.errors import InvalidArgument
+from comity.events import Event, Gap, Position, event_id
+from comity.model import StoredEvent, TopicPosition
+from comity.names import check_name, check_topic
+from comity.payloads import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from comity._sync.space import Space
+
+
+class Events:
+    """Publish and follow events."""
+
+    def __init__(self, space: Space, track: Callable[[Subscription], None]) -> None:
+        self._space, self._track = space, track
+
+    def publish(self, topic: str, payload: Any, *, event_type: str = "") -> str:
+        """Append an event to `topic` and return its id; `payload` is anything JSON holds, up to 256 KiB.
+
+        The event stays for the topic's retention (default: the newest 10,000, for 24 h). Slow readers never slow it.
+        Raises `InvalidName`, `InvalidPayload`, `AccessDenied`, `SessionLost`, `BackendUnavailable`.
+        """
+        space = self._space
+        ref = space.require("events.publish")
+        check_topic(topic, publishing=True)
+        if event_type:
+            check_name("event type", event_type)
+        settings = space.settings
+        published = space.seam.run(
+            space.backend.pubsub.publish(
+                ref,
+                space.ids(),
+                topic,
+                event_type,
+                encode(payload, settings.payload_limit),
+                max_events=settings.events_kept,
+                max_age_ms=round(settings.events_kept_for * 1000),
+            ),
+        )
+        return event_id(published.epoch, published.number)
+
+    def subscribe(
+        self,
+        topics: str | Sequence[str],
+        *,
+        after: str | Position = "now",
+        cursor: str | None = None,
+    ) -> Subscription:
+        """Yield the events of `topics` as they come: an iterator and context manager.
+
+        `after`: ``"now"``, ``"start"`` (the oldest kept) or an event's `position`. `cursor`: start where the
+        cursor of that name was committed, when it was; see `Subscription.commit`. In order within a
+        topic, in none between topics. What was trimmed or lost before it was read shows as a `Gap`.
+        """
+        names = (topics,) if isinstance(topics, str) else tuple(topics)
+        if not names:
+            raise InvalidArgument("topics", topics, "name at least one topic")
+        for name in names:
+            check_topic(name)
+        if cursor is not None:
+            check_name("cursor", cursor)
+        self._space.check("events.subscribe")
+        position = after if after in {"now", "start"} else Position.parse(after)
+        subscription = Subscription(self._space, names, position, cursor)
+        self._track(subscription)
+        return subscription
+
+
+class Subscription:
+    """The events of some topics, from a place on: an iterator that waits for more.
+
+    `close()`, from any thread, or closing the coordinator, ends the loop.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        topics: tuple[str, ...],
+        after: str | Position,
+        cursor: str | None,
+    ) -> None:
+        self._space, self._topics, self._after, self._cursor = space, topics, after, cursor
+        self._following = Following(space, topics)
+        self._yielded: dict[str, TopicPosition] = {}
+        self._placed = False
+
+    @property
+    def position(self) -> Position:
+        """The place reached: after the last event that was yielded."""
+        return Position(dict(self._yielded))
+
+    def commit(self) -> None:
+        """Store the place reached under the cursor's name; a stored cursor never moves back.
+
+        Raises `InvalidArgument` when the subscription has no cursor.
+        """
+        if self._cursor is None:
+            raise InvalidArgument("cursor", None, 'subscribe with cursor="name" to commit')
+        self._space.check("events.commit")
+        if self._yielded:
+            self._space.seam.run(self._space.backend.pubsub.commit(self._cursor, dict(self._yielded)))
+
+    def _place(self) -> None:
+        """Find where to start."""
+        space, after = self._space, self._after
+        start: dict[str, TopicPosition] = {}
+        if self._cursor is not None:
+            stored = space.seam.run(space.backend.pubsub.cursor(self._cursor))
+            start = {topic: stored[topic] for topic in self._topics if topic in stored}
+        if isinstance(after, Position):
+            start = {**{topic: after.topics[topic] for topic in self._topics if topic in after.topics}, **start}
+        rest = [topic for topic in self._topics if topic not in start]
+        fresh: set[str] = set()
+        if rest and after == "start":
+            fresh = set(rest)
+            start.update(dict.fromkeys(rest, TopicPosition(0, 0)))
+        elif rest:
+            start.update(space.seam.run(space.backend.pubsub.tail(rest)))
+        self._following.place(start, from_oldest=fresh)
+        self._yielded = dict(start)
+        self._placed = True
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event | Gap:
+        if not self._placed:
+            self._place()
+        found = self._following.next("events.subscribe")
+        if found is None:
+            raise StopIteration
+        topic, place, item = found
+        self._yielded[topic] = place
+        if isinstance(item, StoredEvent):
+            return Event.of(topic, place, item, Position(dict(self._yielded)))
+        return item
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the loop (any thread, idempotent)."""
+        self._following.close()

@@ -1,0 +1,313 @@
+# Generated from core/comity/_async/locks.py by "python tools/unasync.py": change that file, then run it.
+"""Locks: taking turns on names, with leases that carry fencing tokens (rules L1-L10, L12, L15)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from comity._colour._sync import current_flow
+from comity._sync.waiting import Wait
+from comity.errors import (
+    Deadlock,
+    HolderChanged,
+    InvalidArgument,
+    LockLost,
+)
+from comity.holdings import LeaseState
+from comity.model import PRIORITY_LIMIT, Changed, Ended, Granted, LockRequest, Mode, Want
+from comity.names import check_lock_name, check_name
+from comity.tiers import check_preempt
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from comity._sync.conflicts import Conflicts
+    from comity._sync.space import Space
+    from comity.model import Contender, Holder, SessionRef
+    from comity.strategies import StrategyChoice
+
+
+_SHORTEST_TTL, _LONGEST_TTL = 0.001, 366 * 86_400.0
+
+
+class Lease(LeaseState):
+    """A lease that is held: a context manager that gives it back.
+
+    Leaving the block raises `LockLost` when the lease was lost meanwhile, unless the body raised.
+    """
+
+    def __init__(self, space: Space, *facts: Any) -> None:
+        super().__init__(space.session, *facts)
+        self._space = space
+        self._freed: bool | None = None
+
+    def release(self) -> bool:
+        """Give the lease back; the next waiter holds it in the same step.
+
+        True when this freed it (or, of a reentrant lease, closed one acquisition); False when it had been lost: then
+        nothing was touched. Calling again answers the same. Raises `BackendUnavailable`; the release is then
+        carried by the next heartbeats, and calling again is safe.
+        """
+        space = self._space
+        if self.reentered(-1):
+            return True
+        if self._freed is not None:
+            return self._freed
+        if self.loss() is not None:
+            self._freed = False
+        else:
+            self.end()
+            space.home.check()
+            op = space.backend.locks.release(self._ref, self.request_id)
+            self._freed = (space.seam.run(op)).ok
+        space.session.holdings.remove(self)
+        return self._freed
+
+    def renew(self, ttl: float | None) -> None:
+        """Let the lease's own time end `ttl` seconds from now; None: with its session.
+
+        Raises `LockLost` when it is over already.
+        """
+        space = self._space
+        ttl_ms = check_ttl(ttl)
+        space.session.require("locks.renew")
+        self.ensure_held()
+        self.renewals += 1
+        sent = space.session.now()
+        answer = space.seam.run(space.backend.locks.renew(self._ref, self.request_id, self.renewals, ttl_ms))
+        if isinstance(answer, Ended):
+            self.lose(answer.reason or "it was over when it was renewed")
+            self.ensure_held()
+        else:
+            self.extend(None if answer.ttl_ms is None else sent + answer.ttl_ms / 1000)
+            space.heart.look()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.release() or error is not None:
+            return
+        raise LockLost(self.name, self.token, self.loss() or "it was over when it was released")
+
+
+def check_ttl(ttl: float | None) -> int | None:
+    """Return `ttl` seconds in milliseconds, or raise `InvalidArgument`."""
+    if ttl is None:
+        return None
+    if not _SHORTEST_TTL <= ttl <= _LONGEST_TTL:
+        raise InvalidArgument("ttl", ttl, "give seconds between 0.001 and a year, or None to last with the session")
+    return round(ttl * 1000)
+
+
+class Locks:
+    """Take turns on names. A name stands for anything: a file, a port, a migration."""
+
+    def __init__(self, space: Space, conflicts: Conflicts) -> None:
+        self._space, self._conflicts = space, conflicts
+
+    def acquire(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        mode: Mode | str = Mode.EXCLUSIVE,
+        priority: int = 0,
+        ttl: float | None = None,
+        reentrant: bool = False,
+        owner: str | None = None,
+        strategy: StrategyChoice | None = None,
+    ) -> Lease:
+        """Hold `name`, waiting in line for up to `timeout` seconds (None: for ever; 0: not at all).
+
+        `mode`: ``"exclusive"`` or ``"shared"``. `priority`: larger is served first. `ttl`: seconds after which the
+        lease ends although the session lives. `reentrant`: a flow (thread or task, or `owner`) that
+        holds the name in that mode gets the same lease again, counted. `strategy`: who wins when it is held,
+        a `ConflictStrategy`, a registered name or an object with ``decide``; without one the holder keeps it.
+
+        The lease lasts until it is released or its session ends, whichever is first.
+
+        Raises `LockTimeout`, `ConflictLost`, `Deadlock`, `LimitExceeded`, `SessionLost`, `AccessDenied`, `InvalidName`,
+        `InvalidArgument`, `UnknownStrategy`, `BackendUnavailable`.
+        """
+        return self._acquire(name, timeout, mode, priority, ttl, reentrant, owner, strategy)
+
+    def _acquire(
+        self,
+        name: str,
+        timeout: float | None,
+        mode: Mode | str,
+        priority: int,
+        ttl: float | None,
+        reentrant: bool,  # noqa: FBT001 - the private half of `acquire`
+        owner: str | None,
+        strategy: StrategyChoice | None,
+    ) -> Lease:
+        space = self._space
+        space.home.check()
+        session = space.session
+        ref = session.require("locks.acquire")
+        if timeout is not None and not timeout >= 0:
+            raise InvalidArgument("timeout", timeout, "give seconds, 0 not to wait, or None to wait for ever")
+        flow = current_flow() if owner is None else owner
+        sent = session.now()
+        request = self._request(ref, name, mode, priority, ttl, flow, wait=timeout != 0 and space.ear.listening)
+        contender = None if strategy is None else self._conflicts.contender(strategy, sent)
+        if reentrant:
+            held = self._reenter(name, request.wants[0].mode, flow)
+            if held is not None:
+                return held
+        answer = space.seam.run(space.backend.locks.acquire(request))
+        if type(answer) is not Granted:
+            until = None if timeout is None else sent + timeout
+            answer, sent = Wait(space, request, until, contender).run(answer, sent)
+        return self._lease(request, answer, sent)
+
+    def _request(
+        self,
+        ref: SessionRef,
+        name: str,
+        mode: Mode | str,
+        priority: int,
+        ttl: float | None,
+        flow: str,
+        *,
+        wait: bool,
+    ) -> LockRequest:
+        """Describe a request, or raise `InvalidName` or `InvalidArgument`."""
+        space = self._space
+        check_lock_name(name)
+        if type(mode) is not Mode:
+            try:
+                mode = Mode(mode)
+            except ValueError:
+                raise InvalidArgument("mode", mode, 'give "exclusive" or "shared"') from None
+        if not -PRIORITY_LIMIT <= priority <= PRIORITY_LIMIT:
+            raise InvalidArgument("priority", priority, f"give an int between -{PRIORITY_LIMIT} and {PRIORITY_LIMIT}")
+        return LockRequest(
+            request_id=space.ids(),
+            session=ref,
+            wants=(Want(name, mode),),
+            priority=priority,
+            flow=flow,
+            wait=wait,
+            ttl_ms=None if ttl is None else check_ttl(ttl),
+            listener=space.ear.address,
+            max_held=space.settings.max_held,
+        )
+
+    def _lease(self, request: LockRequest, granted: Granted, sent: float) -> Lease:
+        """Register a grant asked for at `sent`, the moment from which its own time is judged."""
+        space = self._space
+        want = request.wants[0]
+        until = None if granted.ttl_ms is None else sent + granted.ttl_ms / 1000
+        lease = Lease(
+            space, request.session, request.request_id, want.name, want.mode, granted.token, until, request.flow
+        )
+        space.session.holdings.add(lease)
+        if until is not None:
+            space.heart.look()
+        return lease
+
+    def _reenter(self, name: str, mode: Mode, flow: str) -> Lease | None:
+        """Return the lease that the flow holds in that mode, counted once more."""
+        for lease in self._space.session.holdings.find(name, flow):
+            if lease.mode is mode and isinstance(lease, Lease) and lease.reentered(+1):
+                return lease
+            if mode is Mode.EXCLUSIVE and lease.mode is Mode.SHARED:
+                advice = "release the shared lease first, or acquire exclusive from the start"
+                raise Deadlock(name, [flow, flow], advice)
+        return None
+
+    def holder(self, name: str) -> Holder | None:
+        """Return who holds `name` (of several readers: who holds it longest), or None."""
+        holders = self.holders(name)
+        return holders[0] if holders else None
+
+    def holders(self, name: str) -> list[Holder]:
+        """Return who holds `name`, in the order of the grants."""
+        self._space.check("locks.holders")
+        check_lock_name(name)
+        return list((self._space.seam.run(self._space.backend.locks.view(name))).holders)
+
+    def contenders(self, name: str) -> list[Contender]:
+        """Return who waits for `name`, in the order of the queue."""
+        self._space.check("locks.contenders")
+        check_lock_name(name)
+        return list((self._space.seam.run(self._space.backend.locks.view(name))).contenders)
+
+    def held(self, prefix: str = "") -> list[Holder]:
+        """Return every holder of a name that begins with `prefix`, by name."""
+        self._space.check("locks.held")
+        if prefix:
+            check_name("lock name prefix", prefix)
+        return list(self._space.seam.run(self._space.backend.locks.held(prefix)))
+
+    def mine(self, name: str | None = None) -> list[Lease]:
+        """Return the leases this session holds (on `name`), by the store's word; each can be released."""
+        space = self._space
+        ref = space.require("locks.mine")
+        known = {lease.request_id: lease for lease in space.session.holdings.leases()}
+        leases = []
+        sent = space.session.now()
+        for holder in (space.seam.run(space.backend.locks.own(ref))).held:
+            if name is not None and holder.name != name:
+                continue
+            lease = known.get(holder.request_id)
+            if not isinstance(lease, Lease):
+                until = None if holder.expires_ms is None else sent + holder.expires_ms / 1000
+                facts = (ref, holder.request_id, holder.name, holder.mode, holder.token, until, holder.flow)
+                lease = Lease(space, *facts)
+                space.session.holdings.add(lease)
+            leases.append(lease)
+        return leases
+
+    def preempt(
+        self,
+        name: str,
+        expected_token: int,
+        *,
+        reason: str = "preempted",
+        ttl: float | None = None,
+    ) -> Lease:
+        """Take `name` over from the holder, only if it still holds with `expected_token`.
+
+        The loser is told who took it and why. Needs a tier not below the holder's.
+        Raises `HolderChanged`, `AccessDenied`, `LimitExceeded`, `SessionLost`.
+        """
+        space = self._space
+        ref = space.require("locks.preempt")
+        request = self._request(ref, name, Mode.EXCLUSIVE, 0, ttl, current_flow(), wait=False)
+        why = f"preempted by {ref.agent_id}: {check_reason(reason)}"
+        view = space.seam.run(space.backend.locks.view(name))
+        for holder in view.holders:
+            other = space.seam.run(space.backend.presence.get(holder.agent_id))
+            if other is not None:
+                check_preempt(space.session.tier, other.access_tier)
+        sent = space.session.now()
+        answer = space.seam.run(space.backend.locks.preempt(request, expected_token, why))
+        if isinstance(answer, Granted):
+            return self._lease(request, answer, sent)
+        raise HolderChanged(name, expected_token, answer.holders if isinstance(answer, Changed) else ())
+
+    def break_lock(self, name: str, reason: str) -> list[Holder]:
+        """Take `name` from whoever holds it and serve the queue; return whom it was taken from (steward).
+
+        The losers are told who broke it and why, and ``lock.lost`` is published.
+        """
+        space = self._space
+        ref = space.require("locks.break_lock")
+        check_lock_name(name)
+        why = f"broken by {ref.agent_id}: {check_reason(reason)}"
+        return list(space.seam.run(space.backend.locks.break_lock(ref, space.ids(), name, why)))
+
+
+def check_reason(reason: str) -> str:
+    """Return `reason`, or raise `InvalidName` when it is not 1 to 512 bytes of plain text."""
+    check_name("reason", reason)
+    return reason

@@ -1,0 +1,142 @@
+# Generated from core/comity/_async/waiting.py by "python tools/unasync.py": change that file, then run it.
+"""Waiting in line for a lock: asleep until woken, certain to leave nothing behind (L5, L6, X3, X5, X11)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from comity._colour._sync import Flag
+from comity.errors import BackendUnavailable, LockLost, LockTimeout
+from comity.model import Ended, Granted, Queued
+from comity.seam import UNDO_SECONDS
+
+if TYPE_CHECKING:
+    from comity._sync.conflicts import Contender
+    from comity._sync.space import Space
+    from comity.holdings import Waiter
+    from comity.model import Answer, Holder, LockRequest
+
+_UNHEARD_PAUSE = 0.25
+"""How often a waiter asks while no wake-ups are heard."""
+_MARGIN = 0.001
+_LISTENING_WAIT = 2.0
+
+
+class Wait:
+    """One wait for one request, until `until` on the backend's local clock (None: for ever)."""
+
+    def __init__(
+        self,
+        space: Space,
+        request: LockRequest,
+        until: float | None,
+        contender: Contender | None,
+    ) -> None:
+        self._space, self._request = space, request
+        self._until, self._contender = until, contender
+        self._flag = Flag()
+        self._holders: tuple[Holder, ...] = ()
+        self._began = space.session.now()
+
+    def run(self, answer: Answer, sent: float) -> tuple[Granted, float]:
+        """Go on from the first answer; return the grant and when it was asked for.
+
+        Raises `LockTimeout`, `LockLost` (granted, and taken away before it was noticed), `ConflictLost`, `SessionLost`.
+        However it ends without a grant, nothing of the request stays held or queued.
+        """
+        space, request = self._space, self._request
+        waiter = space.session.holdings.await_grant(request.request_id, self._flag, self._began)
+        space.ear.expect(+1)
+        try:
+            return self._wait(waiter, answer, sent)
+        except LockTimeout:
+            raise  # has withdrawn
+        except BaseException:
+            self._give_up()
+            raise
+        finally:
+            space.session.holdings.forget_wait(request.request_id)
+            space.ear.expect(-1)
+
+    def _wait(self, waiter: Waiter, answer: Answer | None, sent: float) -> tuple[Granted, float]:
+        space = self._space
+        while True:
+            pause = _UNHEARD_PAUSE
+            if isinstance(answer, Granted):
+                return answer, sent
+            if isinstance(answer, Ended):
+                space.session.require("locks.acquire")
+                reason = answer.reason or "it was taken away before it was noticed"
+                raise LockLost(self._request.wants[0].name, 0, reason)
+            if answer is not None:
+                self._holders = answer.holders
+                granted = self._contend()
+                if granted is not None:
+                    return granted, sent
+                if self._left() <= 0:
+                    return self._leave(), sent
+                if isinstance(answer, Queued) and space.ear.listening:
+                    pause = answer.retry_ms / 1000 + _MARGIN
+            if self._request.wait:
+                self._flag.wait(min(pause, max(self._left(), 0.0)))
+            else:
+                self._listen()
+            self._flag.clear()
+            if waiter.granted is not None and self._request.ttl_ms is None:
+                return waiter.granted, sent
+            answer, sent = self._ask()
+
+    def _ask(self) -> tuple[Answer | None, float]:
+        """Ask for the present state of the request; None when the store is away: a wait outlives that."""
+        space = self._space
+        space.session.require("locks.acquire")
+        sent = space.session.now()
+        left = self._left()
+        if left <= 0:
+            return self._leave(), sent
+        try:
+            op = space.backend.locks.acquire(self._request)
+            return space.seam.run(op, min(space.seam.deadline, left), undo=False), sent
+        except BackendUnavailable:
+            return None, sent
+
+    def _listen(self) -> None:
+        """Make sure that wake-ups are heard before the request queues up."""
+        ear = self._space.ear
+        ear.start()
+        if not ear.tell_up(self._flag):
+            self._flag.wait(min(_LISTENING_WAIT, max(self._left(), 0.0)))
+            ear.forget_up(self._flag)
+        self._request = attrs.evolve(self._request, wait=True, listener=ear.address)
+
+    def _contend(self) -> Granted | None:
+        """Let the strategy decide against the holders, if there is one; a grant ends the wait."""
+        if self._contender is None:
+            return None
+        return self._contender.contend(self._holders, self._request)
+
+    def _leave(self) -> Granted:
+        """Withdraw because the time is up, unless the lock was granted just now."""
+        space, request = self._space, self._request
+        waited = max(space.session.now() - self._began, 0.0) if request.wait else 0.0
+        name = request.wants[0].name
+        if not request.wait:
+            raise LockTimeout(name, self._holders, waited)
+        op = space.backend.locks.withdraw(request.session, request.request_id, keep=True)
+        try:
+            answer = space.seam.run(op, UNDO_SECONDS)
+        except BackendUnavailable as error:
+            raise LockTimeout(name, self._holders, waited) from error
+        if isinstance(answer, Granted):
+            return answer
+        raise LockTimeout(name, self._holders, waited)
+
+    def _give_up(self) -> None:
+        """Leave nothing behind."""
+        space, request = self._space, self._request
+        space.seam.settle(space.backend.locks.withdraw(request.session, request.request_id, keep=False))
+
+    def _left(self) -> float:
+        return float("inf") if self._until is None else self._until - self._space.session.now()

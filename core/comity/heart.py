@@ -1,0 +1,188 @@
+"""The heart: one daemon thread per coordinator, in both colours, that keeps its session alive.
+
+It beats every interval, lists what is held when the answer says that somebody else changed it,
+carries open steps, looks after sessions that are due while nobody else does (S8), and notices
+local deadlines. Hooks and callbacks never run on it. It performs the blocking half of each step,
+so a blocked event loop is not death.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import threading
+from typing import TYPE_CHECKING
+
+from comity.errors import BackendUnavailable, ComityError, SessionLost
+from comity.logs import log
+from comity.model import SessionRef
+from comity.session import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from comity.model import Beat
+    from comity.session import OwnSession
+
+REAPERS = 8
+"""About this many sessions, of however many, set a timer for the next deadline."""
+_REAP_SPREAD = 0.2
+_FOREVER = 3600.0
+_SHORTEST_RETRY, _LONGEST_RETRY = 0.05, 1.0
+_MAX_REAPS = 100
+
+
+class Heart:
+    """The heartbeat thread of one session. `announce` starts a new incarnation when one is wanted."""
+
+    def __init__(self, session: OwnSession, *, rejoin: bool, rejoined: Callable[[SessionRef], str]) -> None:
+        self._session = session
+        self._rejoin, self._rejoined = rejoin, rejoined
+        self._wake = threading.Condition()
+        self._poked = self._stopped = self._rejoin_now = False
+        self._next_beat = self._reap_at = 0.0
+        self.thread: threading.Thread | None = None
+        session.when_lost = self._lost
+
+    def start(self) -> None:
+        """Begin to beat (the announcement was the first beat); restart a thread that died."""
+        with self._wake:
+            if self._stopped or (self.thread is not None and self.thread.is_alive()):
+                self._poke_locked()
+                return
+            self._schedule(self._session.info.heartbeat_interval)
+            self.thread = threading.Thread(target=self._loop, name="comity-heart", daemon=True)
+            self.thread.start()
+
+    def poke(self) -> None:
+        """Beat now: something may have changed (any thread)."""
+        with self._wake:
+            self._poke_locked()
+
+    def stop(self) -> None:
+        """Let the thread end (any thread, idempotent)."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify_all()
+
+    def look(self) -> None:
+        """Look at the deadlines again: a lease with a ttl was added (any thread)."""
+        with self._wake:
+            self._wake.notify_all()
+
+    def revive(self) -> None:
+        """Supervise: restart the thread when it died although the session lives."""
+        if self._session.phase is Phase.LIVE and self.thread is not None and not self.thread.is_alive():
+            log(logging.ERROR, "heart_restarted", agent_id=self._session.info.agent_id)
+            self.start()
+
+    def take_hints(self, beat: Beat) -> None:
+        """Set the timer for the next deadline among the others, if this session should watch it."""
+        self._reap_at = _FOREVER + self._session.now()
+        if beat.next_deadline_ms is None or random.random() >= REAPERS / max(beat.live, 1):
+            return
+        due = self._session.now() + beat.next_deadline_ms / 1000 + 0.001 + random.uniform(0, _REAP_SPREAD)
+        self._reap_at = due
+
+    def _poke_locked(self) -> None:
+        self._poked = True
+        self._wake.notify_all()
+
+    def _lost(self) -> None:
+        with self._wake:
+            self._rejoin_now = self._rejoin
+            self._poke_locked()
+
+    def _schedule(self, seconds: float) -> None:
+        now = self._session.now()
+        self._next_beat = now + seconds
+        self._reap_at = max(self._reap_at, now)
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                if not self._poked and not self._stopped:
+                    self._wake.wait(max(self._due() - self._session.now(), 0.0))
+                if self._stopped:
+                    return
+                poked, self._poked = self._poked, False
+            try:
+                self._round(poked=poked)
+            except ComityError as error:
+                log(logging.WARNING, "heartbeat_failed", agent_id=self._session.info.agent_id, error=str(error))
+            except Exception as error:  # noqa: BLE001 - the heart goes on whatever happens
+                log(logging.ERROR, "heart_error", agent_id=self._session.info.agent_id, error=repr(error))
+                self._schedule(_LONGEST_RETRY)
+
+    def _due(self) -> float:
+        session = self._session
+        moments = [self._next_beat]
+        if session.phase is Phase.LIVE:
+            moments += [self._reap_at, session.deadline]
+            expiry = session.holdings.next_expiry()
+            if expiry is not None:
+                moments.append(expiry)
+        return min(moments)
+
+    def _round(self, *, poked: bool) -> None:
+        session = self._session
+        session.holdings.expire()
+        ref = session.ref
+        if session.phase is not Phase.LIVE or ref is None or session.over(ref) is not None:
+            self._after_the_end()
+            return
+        if poked or session.now() >= self._next_beat:
+            self._beat(ref)
+        if session.now() >= self._reap_at:
+            self._reap()
+
+    def _beat(self, ref: SessionRef) -> None:
+        session, interval = self._session, self._session.info.heartbeat_interval
+        sent = session.now()
+        budget = min(session.seam.deadline, max(session.deadline - sent, _SHORTEST_RETRY))
+        try:
+            beat = session.seam.run(session.backend.presence.heartbeat(ref, session.version), budget)
+        except BackendUnavailable:
+            session.heartbeat_failed()
+            self._schedule(random.uniform(0.5, 1.0) * min(max(interval / 4, _SHORTEST_RETRY), _LONGEST_RETRY))
+            raise
+        changed = session.absorb(ref, beat, sent)
+        self._next_beat = sent + interval
+        if not beat.alive:
+            return
+        self.take_hints(beat)
+        if changed:
+            known = session.holdings.known()
+            session.take_in(ref, session.seam.run(session.backend.locks.own(ref)), known)
+        if session.seam.unsettled:
+            session.seam.flush(min(1.0, interval / 2))
+
+    def _reap(self) -> None:
+        session = self._session
+        left: int | None = 0
+        for _ in range(_MAX_REAPS):
+            left = session.seam.run(session.backend.presence.reap()).next_deadline_ms
+            if left is None or left > 0:
+                break
+        spread = random.uniform(0, _REAP_SPREAD)
+        self._reap_at = session.now() + (_FOREVER if left is None else max(left, 0) / 1000 + 0.001 + spread)
+
+    def _after_the_end(self) -> None:
+        """Tell the store that a lost session is over, and start anew where that is wanted."""
+        session = self._session
+        self._schedule(_LONGEST_RETRY if session.seam.unsettled or self._rejoin_now else _FOREVER)
+        if session.seam.unsettled:
+            session.seam.flush(_LONGEST_RETRY)
+        if not self._rejoin_now or session.phase is not Phase.LOST:
+            return
+        ref = SessionRef(session.info.agent_id, secrets.token_hex(16))
+        address = self._rejoined(ref)
+        sent = session.now()
+        try:
+            announced = session.seam.run(session.backend.presence.announce(session.announcement(ref, address)))
+        except SessionLost:
+            return
+        session.begin(ref, announced, sent)
+        self._rejoin_now = False
+        self._schedule(session.info.heartbeat_interval)

@@ -1,0 +1,287 @@
+"""What a coordinator's session holds and waits for, as this process knows it.
+
+Filled by the flows, corrected by the heart and the ear from their threads; of no colour. Nothing in it
+is the truth (the store's records are), but what it says *lost* stays lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from comity.errors import LockLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from comity.model import Granted, Loss, Mode, Own, SessionRef
+
+
+_MAX_EARLY = 256
+"""Wake-ups kept for requests nobody waits for yet (or any more: the flow gave up)."""
+
+
+class Settable(Protocol):
+    """The flag a flow waits for."""
+
+    def set(self) -> None:
+        """Wake the flow (any thread)."""
+
+
+class Watchdog(Protocol):
+    """What a lease asks its session."""
+
+    def now(self) -> float:
+        """Seconds on the clock that judges leases."""
+
+    def over(self, ref: SessionRef) -> str | None:
+        """Say why that incarnation is over, None while it lives."""
+
+    def told_lost(self, lease: LeaseState, reason: str) -> None:
+        """Take note that a lease was lost, to tell callbacks and hooks."""
+
+
+class LeaseState:
+    """One grant as its holder sees it: name, token, and whether it still stands.
+
+    `lost` and `ensure_held()` are judged when they are read, by the session's and the lease's local
+    deadlines, so they are right although no thread has run meanwhile.
+    """
+
+    def __init__(
+        self,
+        watchdog: Watchdog,
+        ref: SessionRef,
+        request_id: str,
+        name: str,
+        mode: Mode,
+        token: int,
+        expires_at: float | None,
+        flow: str,
+    ) -> None:
+        self.name: str = name
+        """The name that is leased."""
+        self.mode: Mode = mode
+        self.token: int = token
+        """The fencing token: hand it to every resource that can refuse older ones."""
+        self.request_id = request_id
+        self.flow = flow
+        self.count = 1
+        """How many acquisitions of a reentrant lease are open."""
+        self.renewals = 0
+        self.told = False
+        self._ref = ref
+        self._watchdog = watchdog
+        self._expires_at = expires_at
+        self._lost: str | None = None
+        self._ended = False
+        self._callbacks: list[Callable[[LockLost], object]] = []
+        self._guard = threading.Lock()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease ended before it was released. False does not promise the next moment."""
+        return self.loss() is not None
+
+    @property
+    def released(self) -> bool:
+        """Whether it was given back."""
+        return self._ended
+
+    @property
+    def expires_at(self) -> float | None:
+        """The local deadline of the lease's own ttl, on the backend's local clock; None without one."""
+        return self._expires_at
+
+    def loss(self) -> str | None:
+        """Say why the lease is lost, None while it stands or after it was released."""
+        if self._lost is None and not self._ended:
+            reason = self._watchdog.over(self._ref)
+            if reason is not None:
+                self.lose(f"its session is over ({reason})")
+            elif self._expires_at is not None and self._watchdog.now() >= self._expires_at:
+                self.lose("its ttl ran out")
+        return self._lost
+
+    def ensure_held(self) -> int:
+        """Return the token while the lease stands; raise `LockLost` with the reason otherwise.
+
+        A lease that was released also raises. Call it before each step that must not happen twice, and let
+        the resource check the token as well: no check outside the resource holds after the next pause.
+        """
+        reason = self.loss()
+        if reason is None and not self._ended:
+            return self.token
+        raise LockLost(self.name, self.token, reason or "it was released")
+
+    def on_lost(self, callback: Callable[[LockLost], object]) -> Callable[[], None]:
+        """Call `callback(error)` once when the lease is lost, off the caller's thread; return its remover.
+
+        When it is lost already, the callback is called soon.
+        """
+        with self._guard:
+            self._callbacks.append(callback)
+            late = self._lost
+        if late is not None:
+            self._watchdog.told_lost(self, late)
+
+        def remove() -> None:
+            with self._guard:
+                if callback in self._callbacks:
+                    self._callbacks.remove(callback)
+
+        return remove
+
+    def lose(self, reason: str) -> None:
+        """Mark the lease lost, once (any thread)."""
+        with self._guard:
+            if self._lost is not None or self._ended:
+                return
+            self._lost = reason
+        self._watchdog.told_lost(self, reason)
+
+    def end(self) -> bool:
+        """Mark the lease released, once; False when it was lost or released before."""
+        with self._guard:
+            if self._lost is not None or self._ended:
+                return False
+            self._ended = True
+            return True
+
+    def reentered(self, change: int) -> bool:
+        """Count an acquisition more (+1) or less (-1); False when that would be the first or the last."""
+        with self._guard:
+            if self._ended or self._lost is not None or self.count + change < 1:
+                return False
+            self.count += change
+            return True
+
+    def extend(self, expires_at: float | None) -> None:
+        """Set the local deadline of its own ttl."""
+        self._expires_at = expires_at
+
+    def take_callbacks(self) -> list[Callable[[LockLost], object]]:
+        """Return the callbacks not called yet and forget them."""
+        with self._guard:
+            callbacks, self._callbacks = self._callbacks, []
+            return callbacks
+
+    def __repr__(self) -> str:
+        state = "released" if self._ended else f"lost: {self._lost}" if self._lost else "held"
+        return f"<{type(self).__name__} {self.name!r} {self.mode} token={self.token} {state}>"
+
+
+class Waiter:
+    """A flow that waits for a request, and what was told to it."""
+
+    __slots__ = ("flag", "granted", "since")
+
+    def __init__(self, flag: Settable, since: float) -> None:
+        self.flag = flag
+        self.granted: Granted | None = None
+        self.since = since
+
+
+class Holdings:
+    """The leases and waits of one coordinator (any thread)."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._leases: dict[str, LeaseState] = {}
+        self._waiters: dict[str, Waiter] = {}
+        self._early: dict[str, Granted] = {}
+
+    def add(self, lease: LeaseState) -> None:
+        """Register a fresh grant."""
+        self._leases[lease.request_id] = lease
+
+    def remove(self, lease: LeaseState) -> None:
+        """Forget a lease that was released or whose loss was told."""
+        self._leases.pop(lease.request_id, None)
+
+    def leases(self) -> list[LeaseState]:
+        """Return the present leases."""
+        return list(self._leases.values())
+
+    def find(self, name: str, flow: str) -> list[LeaseState]:
+        """Return the standing leases of a flow on a name."""
+        return [lease for lease in self.leases() if lease.name == name and lease.flow == flow and not lease.lost]
+
+    def await_grant(self, request_id: str, flag: Settable, now: float) -> Waiter:
+        """Register a wait; a wake-up that came before it counts."""
+        waiter = Waiter(flag, now)
+        with self._guard:
+            self._waiters[request_id] = waiter
+            waiter.granted = self._early.pop(request_id, None)
+        return waiter
+
+    def forget_wait(self, request_id: str) -> None:
+        """End a wait."""
+        self._waiters.pop(request_id, None)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiters)
+
+    def grant(self, request_id: str, granted: Granted | None) -> None:
+        """Tell a waiter of its grant, or (None) to ask again."""
+        with self._guard:
+            waiter = self._waiters.get(request_id)
+            if waiter is None:
+                if granted is not None:
+                    self._early[request_id] = granted
+                    if len(self._early) > _MAX_EARLY:
+                        self._early.pop(next(iter(self._early)))
+                return
+            waiter.granted = granted
+        waiter.flag.set()
+
+    def ask_again(self) -> None:
+        """Let every waiter ask again: something may have been missed."""
+        for waiter in list(self._waiters.values()):
+            waiter.flag.set()
+
+    def lose(self, request_id: str, reason: str) -> None:
+        """Mark one lease lost."""
+        lease = self._leases.get(request_id)
+        if lease is not None:
+            lease.lose(reason)
+
+    def lose_all(self, reason: str) -> None:
+        """Mark every lease lost and wake every waiter: the session is over."""
+        for lease in self.leases():
+            lease.lose(reason)
+        self.ask_again()
+
+    def next_expiry(self) -> float | None:
+        """Return the earliest local deadline of a lease's own ttl."""
+        ends = [lease.expires_at for lease in self.leases() if lease.expires_at is not None]
+        return min(ends, default=None)
+
+    def expire(self) -> None:
+        """Judge every lease with a ttl of its own now."""
+        for lease in self.leases():
+            if lease.expires_at is not None:
+                lease.loss()
+
+    def known(self) -> tuple[set[str], set[str]]:
+        """Return the request ids held and waited for, to compare with a listing asked for *after* this."""
+        return set(self._leases), set(self._waiters)
+
+    def compare(self, own: Own, known: tuple[Iterable[str], Iterable[str]]) -> None:
+        """Correct what was `known` before the store was asked by its answer."""
+        self._tell_losses(own.losses)
+        held = {holder.request_id for holder in own.held}
+        queued = {contender.request_id for contender in own.waiting}
+        leases, waits = known
+        for request_id in leases:
+            if request_id not in held:
+                self.lose(request_id, "the store no longer knows it")
+        for request_id in waits:
+            if request_id not in queued:
+                self.grant(request_id, None)
+
+    def _tell_losses(self, losses: Iterable[Loss]) -> None:
+        for loss in losses:
+            self.lose(loss.request_id, loss.reason)
