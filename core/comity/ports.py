@@ -170,7 +170,9 @@ class Locks(Protocol):
         """Replace the single holder by `request` if it still holds with `token`.
 
         The loser gets a loss with `reason`, is woken with ``LOST``, and ``lock.lost`` is published. The
-        queue stays as it is, without `request` if it waited there. Undo: `withdraw`. Raises `SessionLost`, `LimitExceeded`.
+        queue stays as it is, without `request` if it waited there. Undo: `withdraw`.
+
+        Raises `SessionLost`, `LimitExceeded`.
         """
 
     def break_lock(self, session: SessionRef, request_id: str, name: str, reason: str) -> Op[tuple[Holder, ...]]:
@@ -234,8 +236,8 @@ class Conflicts(Protocol):
         """Record and enforce a decision, by compare-and-set.
 
         `Changed` when the grant counter or the holders' tokens moved, or a party ended and came again
-        under the same id. Else, for each verdict: one that stands already between the two stays; a new one is recorded until
-        the counter moves or one of the two ends, and ``conflict.resolved`` is published. A pair of
+        under the same id. Else, for each verdict: one that stands already between the two stays; a new
+        one is recorded until the counter moves or one of the two ends, and ``conflict.resolved`` is published. A pair of
         which one is not live is not recorded (it loses by being gone).
         Then, when by the standing verdicts one session wins over every session that holds the name: `take`
         if it is that session's, else its foremost waiting request, replaces the holders (told as in
