@@ -9,6 +9,7 @@ so a blocked event loop is not death.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import secrets
 import threading
@@ -41,7 +42,7 @@ class Heart:
         self._rejoin, self._rejoined = rejoin, rejoined
         self._wake = threading.Condition()
         self._poked = self._stopped = self._rejoin_now = False
-        self._next_beat = self._reap_at = 0.0
+        self._next_beat, self._reap_at = 0.0, math.inf
         self.thread: threading.Thread | None = None
         session.when_lost = self._lost
 
@@ -79,11 +80,18 @@ class Heart:
 
     def take_hints(self, beat: Beat) -> None:
         """Set the timer for the next deadline among the others, if this session should watch it."""
-        self._reap_at = _FOREVER + self._session.now()
+        self._reap_at = math.inf
         if beat.next_deadline_ms is None or random.random() >= REAPERS / max(beat.live, 1):
             return
-        due = self._session.now() + beat.next_deadline_ms / 1000 + 0.001 + random.uniform(0, _REAP_SPREAD)
-        self._reap_at = due
+        self._look_at(beat.next_deadline_ms)
+
+    def _look_at(self, next_deadline_ms: int | None) -> None:
+        """Set the timer for a deadline, spread so that not all look at once."""
+        if next_deadline_ms is None:
+            self._reap_at = math.inf
+        else:
+            spread = random.uniform(0.001, _REAP_SPREAD)
+            self._reap_at = self._session.now() + max(next_deadline_ms, 0) / 1000 + spread
 
     def _poke_locked(self) -> None:
         self._poked = True
@@ -95,9 +103,7 @@ class Heart:
             self._poke_locked()
 
     def _schedule(self, seconds: float) -> None:
-        now = self._session.now()
-        self._next_beat = now + seconds
-        self._reap_at = max(self._reap_at, now)
+        self._next_beat = self._session.now() + seconds
 
     def _loop(self) -> None:
         while True:
@@ -165,8 +171,7 @@ class Heart:
             left = session.seam.run(session.backend.presence.reap()).next_deadline_ms
             if left is None or left > 0:
                 break
-        spread = random.uniform(0, _REAP_SPREAD)
-        self._reap_at = session.now() + (_FOREVER if left is None else max(left, 0) / 1000 + 0.001 + spread)
+        self._look_at(left)
 
     def _after_the_end(self) -> None:
         """Tell the store that a lost session is over, and start anew where that is wanted."""

@@ -237,8 +237,8 @@ class Conflicts(Protocol):
 
         `Changed` when the grant counter or the holders' tokens moved, or a party ended and came again
         under the same id. Else, for each verdict: one that stands already between the two stays; a new
-        one is recorded until the counter moves or one of the two ends, and ``conflict.resolved`` is published. A pair of
-        which one is not live is not recorded (it loses by being gone).
+        one is recorded until the counter moves or one of the two ends, and ``conflict.resolved`` is
+        published. A pair of which one is not live is not recorded (it loses by being gone).
         Then, when by the standing verdicts one session wins over every session that holds the name: `take`
         if it is that session's, else its foremost waiting request, replaces the holders (told as in
         `Locks.preempt`, the queue stays as it is); such a grant does not move the counter. Nothing else is granted.

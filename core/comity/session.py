@@ -74,7 +74,7 @@ class OwnSession:
 
     def check(self, action: str) -> None:
         """Let `action` pass, or raise `Closed`, `Forked` or `AccessDenied`; nothing was sent then."""
-        if self._pid != os.getpid():
+        if self.inherited:
             raise Forked
         if self.phase is Phase.CLOSED:
             raise Closed
@@ -94,7 +94,9 @@ class OwnSession:
         raise NotAnnounced(action)
 
     def over(self, ref: SessionRef) -> str | None:
-        """Say why incarnation `ref` is over, None while it lives by its local deadline."""
+        """Say why incarnation `ref` is over, None while it lives by its local deadline. Raises `Forked`."""
+        if self.inherited:
+            raise Forked
         if self.ref is ref and self.phase is Phase.LIVE:
             if self.now() < self.deadline:
                 return None
@@ -102,6 +104,11 @@ class OwnSession:
         if self.ref is not ref:
             return "expired"
         return self.lost_reason or self.phase.value
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this process got the session by ``fork()``: it is the parent's, here it is only a memory."""
+        return self._pid != os.getpid()
 
     @property
     def liveness(self) -> Liveness:

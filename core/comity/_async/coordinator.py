@@ -210,6 +210,8 @@ class AsyncCoordinator:
         When the store is away the departure is left to the session's deadline.
         """
         session, space = self._session, self._space
+        if session.inherited:
+            return  # the parent's to close
         with self._closing:
             op = session.leave()
             first = session.close()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+import attrs
+
 from comity._async.waiting import AsyncWait
 from comity._colour._async import AsyncPending, current_flow
 from comity.errors import (
+    BackendUnavailable,
     Deadlock,
     HolderChanged,
     InvalidArgument,
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from comity._async.conflicts import AsyncConflicts
     from comity._async.space import AsyncSpace
-    from comity.model import Contender, Holder, SessionRef
+    from comity.model import Answer, Contender, Holder, SessionRef
     from comity.strategies import StrategyChoice
 
 
@@ -161,7 +164,15 @@ class AsyncLocks:
             held = self._reenter(name, request.wants[0].mode, flow)
             if held is not None:
                 return held
-        answer = await space.seam.arun(space.backend.locks.acquire(request))
+        answer: Answer | None
+        budget = min(space.seam.deadline, timeout) if timeout else space.seam.deadline
+        try:
+            answer = await space.seam.arun(space.backend.locks.acquire(request), budget)
+        except BackendUnavailable:
+            if timeout == 0:
+                raise
+            # A wait outlives an outage. What this id may have left behind is withdrawn once the store is back.
+            request, answer = attrs.evolve(request, request_id=space.ids()), None
         if type(answer) is not Granted:
             until = None if timeout is None else sent + timeout
             answer, sent = await AsyncWait(space, request, until, contender).run(answer, sent)

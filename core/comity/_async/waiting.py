@@ -39,8 +39,8 @@ class AsyncWait:
         self._holders: tuple[Holder, ...] = ()
         self._began = space.session.now()
 
-    async def run(self, answer: Answer, sent: float) -> tuple[Granted, float]:
-        """Go on from the first answer; return the grant and when it was asked for.
+    async def run(self, answer: Answer | None, sent: float) -> tuple[Granted, float]:
+        """Go on from the first answer (None: the store is away); return the grant and when it was asked for.
 
         Raises `LockTimeout`, `LockLost` (granted, and taken away before it was noticed), `ConflictLost`, `SessionLost`.
         However it ends without a grant, nothing of the request stays held or queued.

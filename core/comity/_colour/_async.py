@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from comity.errors import WrongLoop
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 T = TypeVar("T")
+
+_JOIN_STEP = 0.002
 
 
 class AsyncFlag:
@@ -69,8 +72,10 @@ class AsyncHome:
     async def join(self, threads: Iterable[threading.Thread], timeout: float) -> None:
         """Wait until the threads have ended, up to `timeout` seconds each; never for the calling one."""
         for thread in threads:
-            if thread.is_alive() and thread is not threading.current_thread():
-                await asyncio.to_thread(thread.join, timeout)
+            ends = time.monotonic() + timeout
+            # A thread to wait in would itself outlive the coordinator.
+            while thread.is_alive() and thread is not threading.current_thread() and time.monotonic() < ends:  # noqa: ASYNC110
+                await asyncio.sleep(_JOIN_STEP)
 
 
 class AsyncPending(Generic[T]):

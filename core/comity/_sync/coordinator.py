@@ -211,6 +211,8 @@ class Coordinator:
         When the store is away the departure is left to the session's deadline.
         """
         session, space = self._session, self._space
+        if session.inherited:
+            return  # the parent's to close
         with self._closing:
             op = session.leave()
             first = session.close()

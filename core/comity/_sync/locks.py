@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+import attrs
+
 from comity._colour._sync import current_flow
 from comity._sync.waiting import Wait
 from comity.errors import (
+    BackendUnavailable,
     Deadlock,
     HolderChanged,
     InvalidArgument,
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from comity._sync.conflicts import Conflicts
     from comity._sync.space import Space
-    from comity.model import Contender, Holder, SessionRef
+    from comity.model import Answer, Contender, Holder, SessionRef
     from comity.strategies import StrategyChoice
 
 
@@ -162,7 +165,15 @@ class Locks:
             held = self._reenter(name, request.wants[0].mode, flow)
             if held is not None:
                 return held
-        answer = space.seam.run(space.backend.locks.acquire(request))
+        answer: Answer | None
+        budget = min(space.seam.deadline, timeout) if timeout else space.seam.deadline
+        try:
+            answer = space.seam.run(space.backend.locks.acquire(request), budget)
+        except BackendUnavailable:
+            if timeout == 0:
+                raise
+            # A wait outlives an outage. What this id may have left behind is withdrawn once the store is back.
+            request, answer = attrs.evolve(request, request_id=space.ids()), None
         if type(answer) is not Granted:
             until = None if timeout is None else sent + timeout
             answer, sent = Wait(space, request, until, contender).run(answer, sent)
