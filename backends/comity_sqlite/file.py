@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OLDEST_SQLITE = (3, 35, 0)
+_MODE = "rw"
 _STATEMENTS = 256
 _PAGE_CACHE_KIB = 4096
 
@@ -97,7 +98,7 @@ def connect(path: Path) -> sqlite3.Connection:
     process takes nothing. The log is written back by the runner, see `Runner`.
     """
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode=rw",
+        f"{path.as_uri()}?mode={_MODE}",
         uri=True,
         timeout=0,
         isolation_level=None,

@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 _IDLE_CONNECTIONS = 4
 _ASYNC_THREADS = 4
-_LONG_NAP = 0.002
-_SHORT_NAP = 0.0002
+_LONG_NAP = 0.004
+_SHORT_NAP = 0.001
 _ELDER_AFTER = 0.02
 """Seconds of waiting after which naps are short: whoever waits longest looks most often."""
 _TURN_SLICE = 0.05
