@@ -41,7 +41,7 @@ def examine(runner: Runner, keys: Keys, *, in_process: bool) -> Op[Listing[Findi
                 findings.append(Finding(Health.WARN, "server", f"INFO is refused: {error.why}", error.fix))
             findings.append(_rights((yield from _writes(ask, keys))))
         findings.append(_records((yield ask("HGET", keys["meta"], "corrupt"))))
-        findings.append(_sessions((yield ask("ZCARD", keys["live"])), (yield ask("HLEN", keys["locks"]))))
+        findings.append(_sessions((yield ask("ZCARD", keys["live"])), max(0, (yield ask("HLEN", keys["locks"])) - 1)))
         return findings
 
     return Sequence("diagnose", Effect.READ, plan)

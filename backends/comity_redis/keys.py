@@ -16,10 +16,13 @@ leases    hash    agent id -> incarnation FS ttl FS interval FS start FS process
                   agent id FS ``v`` -> how often others changed what it holds (`Beat.version`)
 records   hash    agent id -> incarnation FS start FS revision FS ttl FS interval FS record (`encode_session`)
 locks     hash    name -> mode, grant counter, then per holder in grant order
-                  RS token FS request FS o FS since FS due (0: none) FS renewal FS flow
-past      hash    name -> grant counter RS, then per session, at most 16, token FS o RS
+                  RS token FS request FS o FS since FS due (0: none) FS renewal FS flow; holders that
+                  are over stay, before the others, until a step about the name does away with them;
+                  the empty name -> the last token
+past      hash    name -> grant counter RS, then per session, at most 16, token FS entry FS o RS
 own       lex     o FS ``q`` FS request FS name: a request that holds or waits;
-                  o FS ``p`` FS token FS name: a past claim, at most 1,000;
+                  o FS ``p`` FS entry FS name: a past claim, at most 1,000, in the order in which they
+                  began (``entry`` is the token of then);
                   o FS ``n`` FS version (10 digits) FS request FS token FS name FS reason: a loss not yet
                   acknowledged, at most 1,000; o FS ``v`` FS name: it is part of a verdict on the name
 queue     lex     name FS rank (9999 - priority, 5 digits) FS number FS mode FS request FS o FS ttl (0: none)
@@ -27,7 +30,7 @@ queue     lex     name FS rank (9999 - priority, 5 digits) FS number FS mode FS 
 ids       hash    request that waits -> its queue member; lost request or ended o -> ``!`` reason
 ended     zset    request or o that is over -> when, in ms, plus how: .0 withdrawn, .25 released (or
                   departed), .5 taken away (or expired); kept 90 s, at most 200,000
-meta      hash    token: the last one; members: the membership version; interval: the longest between
+meta      hash    members: the membership version; interval: the longest between
                   heartbeats since the namespace was last empty; corrupt: records found unreadable;
                   topic:<topic> -> epoch FS number of its last event
 verdicts  hash    name -> grant counter, then per decision RS winner's o FS loser's o FS strategy FS reason;
@@ -85,7 +88,7 @@ def encoded(name: str) -> str:
 
 def plain(text: str) -> str:
     """Return free text with every control character replaced by a space: some of them part fields."""
-    return _CONTROL.sub(" ", text)
+    return text if text.isprintable() else _CONTROL.sub(" ", text)
 
 
 def owner(session: SessionRef) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from comity.errors import LimitExceeded
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from comity_redis.op import Runner
     from comity_redis.verbs import Verbs
 
+_NAMES_NOTED = 10_000
+
 
 class RedisLocks:
     """Who holds what, and who waits for it."""
@@ -46,6 +49,8 @@ class RedisLocks:
         self._break = verbs.script("break", "locks.break_lock")
         self._view = verbs.script("view", "locks.view", Effect.READ)
         self._own = verbs.script("own", "locks.own", Effect.READ)
+        # Names of requests made here, so that a release need not look its name up.
+        self._names: dict[str, str] = {}
         self._everything = (
             pack("TIME"),
             pack("HGETALL", keys["locks"]),
@@ -72,6 +77,7 @@ class RedisLocks:
                 return None
             return self.withdraw(ref, request.request_id, keep=False)
 
+        self._note(request.request_id, want.name)
         return self._acquire.call(
             parse,
             ref.agent_id,
@@ -87,6 +93,12 @@ class RedisLocks:
             plain(request.flow),
             undo=undo,
         )
+
+    def _note(self, request_id: str, name: str) -> None:
+        if len(self._names) >= _NAMES_NOTED:
+            with contextlib.suppress(KeyError, RuntimeError, StopIteration):  # other threads do the same
+                del self._names[next(iter(self._names))]
+        self._names[request_id] = name
 
     def withdraw(self, session: SessionRef, request_id: str, *, keep: bool) -> Op[Granted | Withdrawn]:
         """End a waiting request, as `comity.ports.Locks.withdraw` says."""
@@ -109,7 +121,8 @@ class RedisLocks:
             return self.release(session, request_id) if answer is None else None
 
         who = (session.agent_id, session.incarnation)
-        return self._release.call(_released, *who, request_id, undo=undo)
+        name = self._names.pop(request_id, "")
+        return self._release.call(_released, *who, request_id, name, undo=undo)
 
     def renew(self, session: SessionRef, request_id: str, renewal: int, ttl_ms: int | None) -> Op[Renewed | Ended]:
         """Move the end of the lease's own time, as `comity.ports.Locks.renew` says."""
@@ -187,7 +200,8 @@ class RedisLocks:
             now_ms = int(seconds) * 1000 + int(micros) // 1000
             ends = _deadlines(live)
             locks = zip(pairs[::2], pairs[1::2], strict=True)
-            found = sorted((name, record) for name, record in locks if name.startswith(start))
+            # The empty name is none: the last token is kept there.
+            found = sorted((name, record) for name, record in locks if name and name.startswith(start))
             return tuple(
                 holder
                 for name, record in found

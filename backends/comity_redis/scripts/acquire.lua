@@ -14,7 +14,8 @@ local alive = call('ZSCORE', LIVE, o)
 
 -- The common case: nobody holds the name, so nobody waits for it and this id is new unless it is over.
 -- Or readers hold it, all of them there, nobody waits, and one more reader comes.
-local record = call('HGET', LOCKS, name)
+local there = call('HMGET', LOCKS, name, '')
+local record = there[1]
 if alive and tonumber(alive) > now and not call('ZSCORE', ENDED, gid) then
   local open = not record
   if record and mode == 's' and match(record, '^s%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d\30') then
@@ -24,12 +25,10 @@ if alive and tonumber(alive) > now and not call('ZSCORE', ENDED, gid) then
       and #call('ZRANGEBYLEX', QUEUE, '[' .. name .. FS, '(' .. name .. ' ', 'LIMIT', 0, 1) == 0
   end
   if open and call('ZLEXCOUNT', OWN, '[' .. mine .. FS, '(' .. mine .. ' ') < tonumber(ARGV[9]) then
-    local last = tonumber(call('HGET', META, 'token') or 0) or 0
-    local token = format('%016.0f', math.max(last + 1, now_us))
-    call('HSET', META, 'token', token)
-    local text = token .. FS .. gid .. FS .. o .. FS .. format('%.0f', now) .. FS
-      .. (ttl > 0 and format('%.0f', now + ttl) or '0') .. FS .. '0' .. FS .. ARGV[11]
-    call('HSET', LOCKS, name, mode .. token .. (record and sub(record, 18) or '') .. RS .. text)
+    local token = format('%016.0f', math.max((tonumber(there[2] or 0) or 0) + 1, now_us))
+    call('HSET', LOCKS, '', token, name, mode .. token .. (record and sub(record, 18) or '') .. RS
+      .. token .. FS .. gid .. FS .. o .. FS .. format('%.0f', now) .. FS
+      .. (ttl > 0 and format('%.0f', now + ttl) or '0') .. FS .. '0' .. FS .. ARGV[11])
     call('ZADD', OWN, 0, mine .. FS .. gid .. FS .. name)
     return {'G', token, ttl > 0 and ttl or -1, now_us}
   end

@@ -1,5 +1,5 @@
 -- Free exactly one grant and hand its name on.
--- ARGV  agent id, incarnation, request id
+-- ARGV  agent id, incarnation, request id, the name as the caller remembers it, or ''
 -- Answers  {1 when this step or an earlier try of it freed the grant, else 0; us}
 -- Keeps  L4, L5, X4, X13: its first write only removes, so a full server takes it and all that follows
 --@include _keys.lua
@@ -8,10 +8,15 @@ local gid = ARGV[3]
 local o = ARGV[1] .. FS .. ARGV[2]
 local mine = o .. FS .. 'q' .. FS .. gid
 local alive = call('ZSCORE', LIVE, o)
-local found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1)[1]
-local name = found and sub(found, #mine + 2)
+local name = ARGV[4]
+local found = mine .. FS .. name
+if name == '' then
+  found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1)[1]
+  name = found and sub(found, #mine + 2)
+end
 
--- The common case: it is held, and nobody waits.
+-- The common case: it is held, by this one alone or among readers that are all there, and nobody waits;
+-- and what is left of it, the past claim, is the session's first on a name or takes the place of an earlier one.
 if name and alive and tonumber(alive) > now then
   local record = call('HGET', LOCKS, name)
   local grant = FS .. gid .. FS .. o .. FS
@@ -19,18 +24,29 @@ if name and alive and tonumber(alive) > now then
   if at and sub(record, at - 17, at - 17) == RS then
     local due = match(record, '^%d+\31(%d+)\31', at + #grant)
     local alone = at == 35 and not find(record, RS, at, true)
+    local past = call('HGET', PAST, name)
+    local claim = past and find(past, FS .. o .. RS, 18, true)
     if due and (due == '0' or tonumber(due) > now)
       and (alone or (tonumber(call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')[2]) > now
         and not find(record .. RS, '\31[1-9]%d*\31%d+\31[^\31\30]*\30')))
+      and (claim or (not past and call('ZLEXCOUNT', OWN, '[' .. o .. FS .. 'p', '(' .. o .. FS .. 'q') < 1000))
       and #call('ZRANGEBYLEX', QUEUE, '[' .. name .. FS, '(' .. name .. ' ', 'LIMIT', 0, 1) == 0 then
-      local before, after = sub(record, 1, at - 18), sub(record, find(record, RS, at, true) or #record + 1)
       call('ZREM', OWN, found)
       if alone then
         call('HDEL', LOCKS, name)
       else
-        call('HSET', LOCKS, name, before .. after)
+        local till = find(record, RS, at, true) or #record + 1
+        call('HSET', LOCKS, name, sub(record, 1, at - 18) .. sub(record, till))
       end
-      remember(name, sub(record, 2, 17), sub(record, at - 16, at - 1), o)
+      local counter, token = sub(record, 2, 17), sub(record, at - 16, at - 1)
+      if claim then
+        local before = sub(past, claim - 33, claim - 18)
+        if before > token then token = before end
+        call('HSET', PAST, name, counter .. sub(past, 17, claim - 34) .. token .. sub(past, claim - 17))
+      else
+        call('HSET', PAST, name, counter .. RS .. token .. FS .. token .. FS .. o .. RS)
+        call('ZADD', OWN, 0, o .. FS .. 'p' .. FS .. token .. FS .. name)
+      end
       mark(gid, RELEASED)
       return {1, now_us}
     end
@@ -39,7 +55,11 @@ end
 --@include _step.lua
 call('ZREM', LIVE, '')
 local ok = 0
-if settled(o) and name then
+if found and not call('ZSCORE', OWN, found) then -- not what the caller remembers
+  found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1)[1]
+  name = found and sub(found, #mine + 2)
+end
+if settled(o) and found then
   local s = state(name)
   s.asking = gid
   clear(s)
