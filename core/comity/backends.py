@@ -85,14 +85,16 @@ def open_backend(target: object, namespace: str | None) -> tuple[Backend, bool]:
     Raises `UnknownBackend`, `InvalidSetting` for a URL that cannot be read, `InvalidArgument` for anything
     else, and for a `namespace` that is not the given backend's. No password is shown.
     """
-    from comity.config import resolve
+    from comity.config import environment_of, resolve
+
+    environ = environment_of("url", "namespace")
 
     if target is not None and not isinstance(target, str):
         if isinstance(target, Backend):
             return _given(target, namespace), False
-        settings = resolve(namespace=namespace)
+        settings = resolve(environ, namespace=namespace)
         return _from_client(target, settings.namespace), True
-    settings = resolve(url=target, namespace=namespace)
+    settings = resolve(environ, url=target, namespace=namespace)
     return _from_url(settings.url, settings.namespace), True
 
 
@@ -133,6 +135,8 @@ def _from_client(client: object, namespace: str) -> Backend:
         try:
             cls: Any = _load(point, known)
         except ComityError:
+            if root.startswith(point.name):
+                raise  # this one would have taken it
             continue
         accepts = getattr(cls, "accepts", None)
         if accepts is not None and accepts(client):

@@ -150,6 +150,12 @@ def resolve(environ: Mapping[str, str] | None = None, /, **explicit: Any) -> Set
     return settings
 
 
+def environment_of(*settings: str) -> dict[str, str]:
+    """Return the environment's part for some `settings`, to resolve them without the others."""
+    variables = (getattr(attrs.fields(Settings), name).metadata["variable"] for name in settings)
+    return {variable: os.environ.get(variable, "") for variable in variables}
+
+
 def _argument(name: str, value: Any, read: Callable[[Any], Any]) -> Any:
     try:
         return read(value)

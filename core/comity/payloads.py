@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from comity.errors import InvalidPayload
 
@@ -70,12 +70,12 @@ def _walk(value: object, path: str, depth: int) -> Iterator[tuple[str, object]]:
     """Every part of `value` with the expression that leads to it."""
     yield path, value
     if depth < _DEEPEST and isinstance(value, dict):
-        for key, inner in value.items():
+        for key, inner in cast("dict[object, object]", value).items():
             if not isinstance(key, str) or _torn(key):
                 yield f"a key of {path}", key if isinstance(key, str) else _Key(key)
             yield from _walk(inner, f"{path}[{key!r}]", depth + 1)
     elif depth < _DEEPEST and isinstance(value, list):
-        for index, inner in enumerate(value):
+        for index, inner in enumerate(cast("list[object]", value)):
             yield from _walk(inner, f"{path}[{index}]", depth + 1)
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from comity.config import resolve
+from comity.config import environment_of, resolve
 from comity.dispatch import Dispatcher
 from comity.errors import NameTaken, UnknownStrategy
 from comity.logs import log
 from comity.names import check_name
-from comity.registry import Registry, checked_strategy
+from comity.registry import HOOKS, Registry, checked_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -72,7 +72,7 @@ class _Call:
         self.label = impl.label
 
     def __call__(self) -> Awaitable[None] | None:
-        return self._host._perform(self._impl, self._arguments)  # noqa: SLF001 - a part of it
+        return self._host.perform(self._impl, self._arguments)
 
 
 class PluginHost:
@@ -95,13 +95,15 @@ class PluginHost:
         dispatcher: Dispatcher | None = None,
         settings: Settings | None = None,
     ) -> None:
-        self._registry = Registry(resolve() if settings is None else settings, plugins, strategies or {})
+        if settings is None:
+            settings = resolve(environment_of("only_plugins", "block_plugins", "trace_plugins"))
+        self._registry = Registry(settings, plugins, strategies or {})
         self._own_dispatcher = dispatcher is None
         self._dispatcher = Dispatcher() if dispatcher is None else dispatcher
         self._guard = threading.Lock()
         self._tallies: dict[tuple[str, str], _Tally] = {}
-        self._implementations: dict[str, list[Implementation]] = {}
-        self.wants_peers: bool = any(self._of(hook) for hook in PEER_HOOKS)
+        self._implementations = {hook: self._registry.implementations(hook) for hook in HOOKS}
+        self.wants_peers: bool = any(self._implementations[hook] for hook in PEER_HOOKS)
         """Whether some plugin wants to hear of other sessions; without one nobody need watch them."""
 
     @property
@@ -140,8 +142,9 @@ class PluginHost:
 
     def cli_commands(self, reserved: Iterable[str] = ()) -> dict[str, Callable[..., Any]]:
         """Ask the plugins for subcommands, at once; one named like another or like a `reserved` one is refused."""
-        owners, commands = dict.fromkeys(reserved, "comity"), {}
-        for impl in self._of("comity_cli_commands"):
+        owners = dict.fromkeys(reserved, "comity")
+        commands: dict[str, Callable[..., Any]] = {}
+        for impl in self._implementations["comity_cli_commands"]:
             try:
                 for name, command in dict(impl.call({})).items():
                     check_name("command name", name)
@@ -219,17 +222,12 @@ class PluginHost:
 
     # Calls
 
-    def _of(self, hook: str) -> list[Implementation]:
-        if hook not in self._implementations:
-            self._implementations[hook] = self._registry.implementations(hook)
-        return self._implementations[hook]
-
     def _tell(self, hook: str, **arguments: object) -> None:
-        for impl in self._of(hook):
+        for impl in self._implementations[hook]:
             self._dispatcher.submit(_Call(self, impl, arguments))
 
-    def _perform(self, impl: Implementation, arguments: Mapping[str, object]) -> Awaitable[None] | None:
-        """Call one implementation; an async one is finished by the dispatcher."""
+    def perform(self, impl: Implementation, arguments: Mapping[str, object]) -> Awaitable[None] | None:
+        """Call one implementation, now, unless it is skipped; the dispatcher finishes what an async one returns."""
         with self._guard:
             if self._tallies.get((impl.plugin, impl.hook), _Tally()).skipped:
                 return None

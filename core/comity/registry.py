@@ -10,7 +10,7 @@ import pkgutil
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import pluggy
@@ -193,7 +193,7 @@ class Registry:
 
     def _is_here(self, plugin: object) -> bool:
         """Tell whether the caller gave this very plugin, or one of this class, already."""
-        return any(plugin is each or type(each) is plugin for each in self._manager.get_plugins())
+        return any(plugin is each or plugin is each.__class__ for each in self._manager.get_plugins())
 
 
 def _candidates(settings: Settings) -> Iterable[tuple[str, str, Callable[[], object]]]:
@@ -230,7 +230,7 @@ def _name_of(plugin: object) -> str:
 def _mapping(offered: object, hook: str) -> Mapping[str, Any]:
     if not isinstance(offered, Mapping):
         raise TypeError(f"{hook} answers a mapping of names, not {type(offered).__qualname__}")
-    return offered
+    return cast("Mapping[str, Any]", offered)
 
 
 def checked_strategy(strategy: object) -> Strategy:

@@ -32,7 +32,8 @@ class Strategy(Protocol):
         asked for and several sessions share the name, it is asked once for each of them.
 
         Core enforces the answer against the very holders the conflict showed. Both sides get the
-        winner that was recorded first, also if the two strategies or their answers differ.
+        winner that was recorded first, also if the two strategies or their answers differ; while that
+        record stands (until the name is granted anew or one of the two ends) nobody is asked about them.
         """
 
 

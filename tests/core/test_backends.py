@@ -107,6 +107,19 @@ def test_an_object_that_no_backend_accepts_is_refused_without_showing_it() -> No
     assert "Secretive" in str(caught.value)
 
 
+def test_a_client_whose_own_backend_cannot_be_loaded_says_so(distributions: Distributions) -> None:
+    distributions.add("broken", "raise RuntimeError('half installed')", comity_backends__brok="broken:Broken")
+    client = type("Client", (), {"__module__": "broken.client"})()
+    with pytest.raises(InvalidSetting, match="half installed"):
+        open_backend(client, "repo")
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_bad_value_of_another_setting_is_no_matter(clean_environment: pytest.MonkeyPatch) -> None:
+    clean_environment.setenv("COMITY_TIER", "boss")
+    assert open_backend("third://host", None)[0].namespace == "default"
+
+
 @pytest.mark.usefixtures("third_party")
 def test_a_client_is_offered_to_the_others_when_one_backend_cannot_be_loaded(
     third_party: Any, distributions: Distributions
