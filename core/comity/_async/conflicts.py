@@ -200,7 +200,7 @@ class AsyncConflicts:
         tokens = tuple(sorted(holder.token for holder in contest.holders))
         settlement = Settlement(space.ids(), contest.name, contest.counter, tokens, (verdict,))
         answer = await space.seam.arun(space.backend.conflicts.settle(settlement))
-        if isinstance(answer, Changed):
+        if isinstance(answer, Changed) or not answer.standing:  # or one of the two has just ended
             return None
         result = _result(contest.name, answer.standing[0], contest.counter)
         if answer.standing[0] not in contest.standing:
