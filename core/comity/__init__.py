@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from comity.errors import NotAnnounced as NotAnnounced
     from comity.errors import SessionError as SessionError
     from comity.errors import SessionLost as SessionLost
+    from comity.errors import StrategyFailed as StrategyFailed
     from comity.errors import UnknownBackend as UnknownBackend
     from comity.errors import UnknownStrategy as UnknownStrategy
     from comity.errors import WrongLoop as WrongLoop
@@ -93,7 +94,7 @@ _HOMES = {
         "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput Closed ComityError "
         "ConflictLost Deadlock Forked HandleError HolderChanged InvalidArgument InvalidName InvalidPayload "
         "InvalidSetting LimitExceeded LockError LockLost LockTimeout NameTaken NoSuchSession NotAnnounced SessionError "
-        "SessionLost UnknownBackend UnknownStrategy WrongLoop"
+        "SessionLost StrategyFailed UnknownBackend UnknownStrategy WrongLoop"
     ),
     "events": "Event Gap Position",
     "hookspecs": "hookimpl",

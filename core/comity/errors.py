@@ -19,6 +19,7 @@ ComityError
 │   ├── LockTimeout (TimeoutError)         not had in time; names the holders
 │   ├── LockLost                           the lease ended before its holder released it
 │   ├── ConflictLost                       the strategy gave up
+│   ├── StrategyFailed                     the strategy raised, or answered no Decision
 │   ├── HolderChanged                      the lease to take over is not the one that holds any more
 │   ├── Deadlock                           the wait could never end
 │   └── LimitExceeded                      too many leases in one session
@@ -262,6 +263,17 @@ class ConflictLost(LockError):
         self.name, self.strategy, self.reason, self.holders = name, strategy, reason, tuple(holders)
         super().__init__(
             f"lock {name!r} is given up by strategy {strategy!r}: {reason}; pick another name or strategy",
+        )
+
+
+class StrategyFailed(LockError):
+    """A conflict strategy raised, or answered something else than a Decision; nothing was decided."""
+
+    def __init__(self, name: str, strategy: str, why: str) -> None:
+        """Name the lock, the strategy and what it did."""
+        self.name, self.strategy, self.why = name, strategy, why
+        super().__init__(
+            f"strategy {strategy!r} failed on lock {name!r}: {why}; mend it, or choose another with strategy=",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comity.errors import BackendUnavailable, ConflictLost, InvalidArgument
+from comity.errors import BackendUnavailable, ConflictLost, InvalidArgument, StrategyFailed
 from comity.model import (
     SYSTEM_TOPIC,
     Action,
@@ -12,6 +12,7 @@ from comity.model import (
     Conflict,
     ConflictResult,
     ConflictStrategy,
+    Decision,
     SessionRef,
     Settlement,
     SystemEvent,
@@ -51,6 +52,17 @@ def _result(name: str, verdict: Verdict, token: int) -> ConflictResult:
         reason=verdict.reason,
         token=token,
     )
+
+
+def _consult(label: str, strategy: Strategy, conflict: Conflict) -> Decision:
+    """Ask the strategy; what goes wrong in it is told as its own (H2)."""
+    try:
+        decision: object = strategy.decide(conflict)
+    except Exception as error:
+        raise StrategyFailed(conflict.name, label, repr(error)) from error
+    if isinstance(decision, Decision):
+        return decision
+    raise StrategyFailed(conflict.name, label, f"it answered {decision!r} instead of Take, Wait or GiveUp")
 
 
 class AsyncContender:
@@ -119,7 +131,7 @@ class AsyncContender:
             held = max((holder.held_for for holder in contest.holders if holder.agent_id == agent_id), default=0.0)
             waited = max(self._space.session.now() - self._began, 0.0)
             conflict = Conflict(contest.name, asker, other, acquiring=True, waited=waited, held_for=held)
-            decision = self._strategy.decide(conflict)
+            decision = _consult(self._name, self._strategy, conflict)
             wins = decision.action is Action.TAKE
             if decision.action is Action.GIVE_UP:
                 gives_up = decision.reason
@@ -188,7 +200,8 @@ class AsyncConflicts:
         verdict = _standing(contest, _ref(asker), _ref(other))
         if verdict is None:
             held = [holder.held_for for holder in contest.holders if holder.agent_id == second]
-            decision = strategy.decide(Conflict(contest.name, asker, other, held_for=max(held, default=None)))
+            conflict = Conflict(contest.name, asker, other, held_for=max(held, default=None))
+            decision = _consult(label, strategy, conflict)
             wins = decision.action is Action.TAKE if asker.live and other.live else asker.live
             reason = (
                 decision.reason if asker.live and other.live else f"{(other if wins else asker).agent_id} is not live"

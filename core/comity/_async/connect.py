@@ -90,7 +90,7 @@ async def _connect(
 ) -> AsyncCoordinator:
     settings = resolve(**explicit)
     told = dict(metadata or {})
-    encode(told, settings.payload_limit)
+    encode(told, settings.payload_limit, what="metadata")
     info = SessionInfo(
         agent_id=settings.agent_id or generate_agent_id(settings.session_type),
         session_type=settings.session_type,

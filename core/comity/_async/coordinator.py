@@ -228,7 +228,7 @@ class AsyncCoordinator:
                 await space.backend.aclose()
             threads = [*self._ear.threads, self._heart.thread, self._peers.thread]
             await space.home.join([thread for thread in threads if thread is not None], _JOIN_SECONDS)
-            self._dispatcher.close(_DRAIN_SECONDS)
+            await self._dispatcher.aclose(_DRAIN_SECONDS)
 
     def _stop(self) -> None:
         """Tell every thread and iterator to end."""
