@@ -87,7 +87,8 @@ def comity_aconnect(
 ) -> Iterator[Callable[..., AsyncPending[AsyncCoordinator]]]:
     """Give ``comity.aconnect`` bound to the store of the test, as `comity_connect` is.
 
-    Use it as in ``async with comity_aconnect(agent_id="a") as me``. What the test leaves open is closed at the end, in a loop of its own.
+    Use it as in ``async with comity_aconnect(agent_id="a") as me``.
+    What the test leaves open is closed at the end, in a loop of its own.
     """
     import asyncio
 
