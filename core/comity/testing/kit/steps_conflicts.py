@@ -150,7 +150,8 @@ class ConflictSteps(StepTests):
         assert settled.granted.token > token
         assert stage.token(take) == settled.granted.token
         assert stage.hears(ear, WakeKind.LOST).request_id == held.request_id
-        assert stage.own(ann).losses == (Loss(held.request_id, "lock", token, "test: because"),)
+        told = "taken over by bob (test: because)"
+        assert stage.own(ann).losses == (Loss(held.request_id, "lock", token, told),)
         assert contest(stage).counter == counter  # a grant by decision does not move it
         assert [v.winner for v in contest(stage, "ann").standing] == [bob]
         (event,) = stage.told("conflict.resolved")
@@ -163,7 +164,7 @@ class ConflictSteps(StepTests):
         }
         assert isinstance(event["token"], int)
         (lost,) = stage.told("lock.lost")
-        assert (lost["agent_id"], lost["token"]) == ("ann", token)
+        assert (lost["agent_id"], lost["token"], lost["reason"]) == ("ann", token, told)
 
     def test_a_winner_that_waits_is_granted_and_woken(self, stage: Stage) -> None:
         ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))

@@ -214,7 +214,7 @@ class Settling:
         by = entry.request.session.agent_id
         for holder in holders(self.space, self.name):
             verdict = against[holder.request.session]
-            reason = f"{verdict.strategy}: {verdict.reason}"
+            reason = f"taken over by {by} ({verdict.strategy}: {verdict.reason})"
             take_away(self.space, holder, End.LOST, reason, by)
         grant(self.space, entry, by_settlement=True)
         if not self.take or entry.id != self.take.request_id:

@@ -1,0 +1,56 @@
+"""The model and each backend give the same answers to the same steps.
+
+A failure prints the steps and the seed; ``COMITY_SEED=<seed>`` plays them again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.model.machine import play
+from tests.model.subjects import fakeredis_opener, redis_opener, sqlite_opener
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.model.subjects import Open
+    from tests.servers import Servers
+
+QUICK, THOROUGH = 100, 5000
+
+
+def compare(opener: Open, examples: int) -> None:
+    """Run that many sequences of steps on the model and what `opener` opens."""
+    seed = int(os.environ.get("COMITY_SEED") or random.getrandbits(32))
+    print(f"COMITY_SEED={seed}")  # noqa: T201 - pytest shows it when the test fails
+    play(opener, examples, seed)
+
+
+@pytest.fixture
+def opener(request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Servers) -> Iterator[Open]:
+    kind, _, version = request.param.partition(" ")
+    if kind == "sqlite":
+        yield sqlite_opener(tmp_path / "comity.db")
+    elif kind == "fakeredis":
+        yield fakeredis_opener("differential")
+    else:
+        server = redis_servers.shared(version)
+        with server.client() as client:
+            yield redis_opener(server.url, client)
+
+
+@pytest.mark.parametrize("opener", ["fakeredis", "redis 7.0", "sqlite"], indirect=True)
+def test_a_backend_answers_as_the_model_does(opener: Open) -> None:
+    compare(opener, QUICK)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("opener", ["fakeredis", "redis 6.2", "redis 7.0", "redis 8.2", "sqlite"], indirect=True)
+def test_a_backend_answers_as_the_model_does_at_length(opener: Open) -> None:
+    compare(opener, THOROUGH)

@@ -1,0 +1,61 @@
+"""The comparison is worth something: bugs put into a backend on purpose are seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from comity_sqlite import handoff, locks, queue, step
+from tests.model.machine import play
+from tests.model.subjects import sqlite_opener
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SEED, ENOUGH = 1, 400
+
+
+def last_come_first_served(patch: pytest.MonkeyPatch) -> None:
+    in_order = handoff.queue
+    patch.setattr(handoff, "queue", lambda *name: reversed(list(in_order(*name))))
+
+
+def releasing_the_name_whatever_the_grant(patch: pytest.MonkeyPatch) -> None:
+    found = locks._to_end
+
+    def the_holder(step: Any, *which: Any) -> Any:
+        seat = found(step, *which)
+        holding = queue.holders_of(step, seat.name) if seat else []
+        return holding[0] if holding else seat
+
+    patch.setattr(locks, "_to_end", the_holder)
+
+
+def forgetting_what_is_over(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(step.Step, "mark", lambda *_, **__: None)
+
+
+def settlements_that_move_the_counter(patch: pytest.MonkeyPatch) -> None:
+    rightly = queue.note_grant
+    patch.setattr(queue, "note_grant", lambda step, seat, **_: rightly(step, seat))
+
+
+def barging(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(locks, "is_free", lambda step, request: not queue.holders_of(step, request.wants[0].name))
+
+
+BUGS = [
+    last_come_first_served,
+    releasing_the_name_whatever_the_grant,
+    forgetting_what_is_over,
+    settlements_that_move_the_counter,
+    barging,
+]
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_the_comparison_sees_a_seeded_bug(bug: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug(monkeypatch)
+    with pytest.raises(AssertionError, match=r"model: [^\0]* other: "):
+        play(sqlite_opener(tmp_path / "comity.db"), ENOUGH, SEED, shrink=False)
