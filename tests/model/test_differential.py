@@ -44,6 +44,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Server
             yield redis_opener(server.url, client)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("opener", ["fakeredis", "redis 7.0", "sqlite"], indirect=True)
 def test_a_backend_answers_as_the_model_does(opener: Open) -> None:
     compare(opener, QUICK)

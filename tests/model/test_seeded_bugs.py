@@ -13,11 +13,11 @@ from tests.model.subjects import sqlite_opener
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEED, ENOUGH = 1, 400
+SEED, ENOUGH = 1, 80
 
 
 def last_come_first_served(patch: pytest.MonkeyPatch) -> None:
-    in_order = handoff.queue
+    in_order = queue.queue
     patch.setattr(handoff, "queue", lambda *name: reversed(list(in_order(*name))))
 
 
@@ -52,6 +52,11 @@ BUGS = [
     settlements_that_move_the_counter,
     barging,
 ]
+
+
+@pytest.mark.timeout(180)
+def test_without_a_bug_the_same_sequences_show_no_difference(tmp_path: Path) -> None:
+    play(sqlite_opener(tmp_path / "comity.db"), ENOUGH, SEED, shrink=False)
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)

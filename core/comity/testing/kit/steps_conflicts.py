@@ -237,6 +237,15 @@ class ConflictSteps(StepTests):
         other = settle(stage, decide(stage, (bob, ann)))
         assert [v.winner for v in other.standing] == [bob]
 
+    def test_a_decision_stands_when_the_last_holder_is_gone(self, stage: Stage) -> None:
+        ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
+        stage.hold(ann)
+        settle(stage, decide(stage, (bob, cid)))
+        counter = contest(stage).counter
+        stage.run(stage.backend.presence.depart(ann))
+        assert contest(stage).counter == counter
+        assert [v.winner for v in contest(stage, "bob", "cid").standing] == [bob]
+
     def test_a_decision_stands_until_one_of_the_two_ends(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann)

@@ -182,6 +182,22 @@ class QueueSteps(StepTests):
         stage.release(listening)
         assert stage.holding() == [deaf.request_id]  # when nobody listens, the first one
 
+    def test_a_newcomer_does_not_barge_past_a_deaf_waiter(self, stage: Stage) -> None:
+        # It is passed over when something is freed, not by whoever comes along.
+        ann, dead = stage.session("ann"), stage.session("dead")
+        stage.hold(ann, mode=SHARED)
+        stage.wait(dead, listener=self.deaf_address(stage, dead))
+        assert isinstance(stage.acquire(stage.request(ann, mode=SHARED)), Held)
+        stage.wait(ann, mode=SHARED)
+
+    def test_when_nobody_listens_the_rest_of_the_readers_come_too(self, stage: Stage) -> None:
+        ann, dead, cid = (stage.session(i) for i in ("ann", "dead", "cid"))
+        held = stage.hold(ann)
+        deaf = stage.wait(dead, listener=self.deaf_address(stage, dead), mode=SHARED)
+        listening = stage.wait(cid, mode=SHARED)
+        stage.release(held)
+        assert stage.holding() == [listening.request_id, deaf.request_id]
+
     def test_when_nobody_listens_the_first_in_line_is_granted(self, stage: Stage) -> None:
         ann, dead = stage.session("ann"), stage.session("dead")
         gone = self.deaf_address(stage, dead)

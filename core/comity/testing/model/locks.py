@@ -97,9 +97,7 @@ class ModelLocks:
 
         def step() -> Answer:
             space.acting(request.session)
-            space.asking = request.request_id
-            clear_the_way(space, [name])
-            over_already = ended(space, request.request_id)
+            over_already = ended(space, request.request_id) or self._lapsed(request)
             if over_already:
                 return over_already
             entry = space.requests.get(request.request_id)
@@ -128,6 +126,12 @@ class ModelLocks:
             return self.withdraw(request.session, request.request_id, keep=False)
 
         return self._steps.write("locks.acquire", step, undo)
+
+    def _lapsed(self, request: LockRequest) -> Ended | None:
+        """Move the queue on for a request that is not over, and tell whether its own lease had lapsed."""
+        self._space.asking = request.request_id
+        clear_the_way(self._space, [wanted(request)])
+        return ended(self._space, request.request_id)
 
     def withdraw(
         self,
@@ -221,9 +225,7 @@ class ModelLocks:
 
         def step() -> Granted | Changed | Ended:
             by = space.acting(request.session).ref.agent_id
-            space.asking = request.request_id
-            clear_the_way(space, [name])
-            over_already = ended(space, request.request_id)
+            over_already = ended(space, request.request_id) or self._lapsed(request)
             if over_already:
                 return over_already
             entry = space.requests.get(request.request_id)

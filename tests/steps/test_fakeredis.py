@@ -1,0 +1,19 @@
+"""The rules about steps on the in-process server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from comity.testing.kit import StepContract
+from comity_fakeredis import FakeRedisBackend
+
+if TYPE_CHECKING:
+    from comity.testing.kit.stage import MakeBackend
+
+
+class TestFakeRedis(StepContract):
+    @pytest.fixture
+    def make_backend(self) -> MakeBackend:
+        return lambda namespace: FakeRedisBackend.from_url("fakeredis://steps", namespace)
