@@ -10,11 +10,13 @@ from comity.errors import InvalidArgument
 from comity.ops import Effect
 from comity.ports import Capability
 from comity_redis.address import Address
+from comity_redis.conflicts import RedisConflicts
 from comity_redis.doctor import examine
 from comity_redis.keys import Keys
 from comity_redis.locks import RedisLocks
 from comity_redis.op import command
 from comity_redis.presence import RedisPresence
+from comity_redis.pubsub import RedisPubSub
 from comity_redis.runner import RedisRunner
 from comity_redis.script import Script, read_script
 from comity_redis.sequence import Sequence
@@ -60,6 +62,8 @@ class RedisBackend:
         verbs = Verbs(runner, self._keys)
         self.presence = RedisPresence(runner, self._keys, verbs)
         self.locks = RedisLocks(runner, self._keys, verbs)
+        self.pubsub = RedisPubSub(runner, self._keys, verbs)
+        self.conflicts = RedisConflicts(verbs, self.locks)
 
     @classmethod
     def from_url(cls, url: str, namespace: str) -> Self:
@@ -111,7 +115,7 @@ class RedisBackend:
             meta = self._keys["meta"]
             fields = yield command(self._runner, "drop", Effect.READ, list[bytes], "HKEYS", meta)
             topics = [f[len(b"topic:") :].decode() for f in fields if f.startswith(b"topic:")]
-            keys = {*self._keys.fixed, *(self._keys.topic(topic) for topic in topics)}
+            keys = {*self._keys.all, *(self._keys.topic(topic) for topic in topics)}
             script = Script(self._runner, read_script(FOLDER, "drop"), sorted(keys), name="drop")
             dropped: int = yield script.call(int)
             return dropped

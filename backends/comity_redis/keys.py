@@ -27,14 +27,20 @@ own       lex     o FS ``q`` FS request FS name: a request that holds or waits;
                   acknowledged, at most 1,000; o FS ``v`` FS name: it is part of a verdict on the name
 queue     lex     name FS rank (9999 - priority, 5 digits) FS number FS mode FS request FS o FS ttl (0: none)
                   FS since FS listener FS flow: one waiting request, every name's queue being one range
-ids       hash    request that waits -> its queue member; lost request or ended o -> ``!`` reason
-ended     zset    request or o that is over -> when, in ms, plus how: .0 withdrawn, .25 released (or
+ids       hash    request that waits -> its queue member; lost request or ended o -> ``!`` reason;
+                  FS publication -> ``!`` epoch FS number; FS settlement -> ``!`` its answer
+ended     zset    request, o or FS settlement that is over -> when, in ms, plus how: .0 withdrawn, .25 released (or
                   departed), .5 taken away (or expired); kept 90 s, at most 200,000
 meta      hash    members: the membership version; interval: the longest between
                   heartbeats since the namespace was last empty; corrupt: records found unreadable;
-                  topic:<topic> -> epoch FS number of its last event
+                  topic:<topic> -> epoch FS number of its last event; but for the system topic, then FS when
+                  the last mark was made FS until when the stream is kept FS marks, each ``ms:number`` and
+                  a space: up to this number all events are at least that old
 verdicts  hash    name -> grant counter, then per decision RS winner's o FS loser's o FS strategy FS reason;
                   void once the counter is another
+topics    zset    topic -> when its numbers are forgotten, in ms; its stream is gone before
+published zset    FS publication -> when, in ms; kept 90 s, at most 200,000
+cursors   hash    cursor -> per topic, parted by RS, topic FS epoch FS number, of 20 digits both
 t:<topic> stream  events, see below; ``t:comity`` is the system topic
 ========  ======  ==========================================================================================
 
@@ -44,6 +50,11 @@ Events. The entry with id ``<number>-0`` has the fields ``t`` type, ``a`` millis
 ``p`` payload. The publishing step takes the number after that in ``topic:<topic>``, or 1 and a new
 epoch (its clock in microseconds) when there is none there or the stream refuses the number; then it
 deletes what the stream holds, writes the number back and publishes it on the topic's channel.
+
+Retention. A stream is trimmed by its publishing steps, and is the only key that expires: once nobody has
+published for as long as its events are kept and a while more. Its numbers go on for as long again, and an
+hour at least, after which they are forgotten by some later step that publishes, and the topic is as new.
+So what is kept of topics is bounded by how many were in use in that time.
 
 Channels. ``l:<address>`` one listener: ``g`` FS name FS request FS token FS own ttl (0: none) FS
 microseconds, a grant. ``s:<o>`` a session: ``l`` FS name FS request FS token FS reason, a loss; ``n``, news.
@@ -76,6 +87,8 @@ _FIXED = (
     "meta",
     "verdicts",
 )
+_EVENTS = ("topics", "published", "cursors")
+"""Keys that only the scripts about events take."""
 
 _RESERVED = str.maketrans({char: f"%{ord(char):02X}" for char in "%{}:"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -99,16 +112,22 @@ def owner(session: SessionRef) -> str:
 class Keys:
     """The keys and channels of one namespace."""
 
-    __slots__ = ("fixed", "prefix")
+    __slots__ = ("_named", "fixed", "prefix")
 
     def __init__(self, namespace: str) -> None:
         self.prefix = f"comity:{{{encoded(namespace)}}}:"
         self.fixed = (*(self.prefix + name for name in _FIXED), self.topic(SYSTEM_TOPIC))
-        """In the order in which every script takes them (``scripts/_keys.lua``)."""
+        """In the order in which scripts take them (``scripts/_keys.lua``)."""
+        self._named = {name: self.prefix + name for name in (*_FIXED, *_EVENTS)}
 
     def __getitem__(self, name: str) -> str:
         """Return the key called `name` in the table above."""
-        return self.fixed[_FIXED.index(name)]
+        return self._named[name]
+
+    @property
+    def all(self) -> set[str]:
+        """Every key but the streams of topics."""
+        return {*self.fixed, *self._named.values()}
 
     def topic(self, topic: str) -> str:
         """Return the key of a topic's events."""

@@ -73,12 +73,16 @@ class Script:
         *,
         name: str,
         effect: Effect = Effect.WRITE,
+        more_keys: int = 0,
     ) -> None:
-        """Bind `source` to its `keys`. `name` is the verb in traces and errors: ``"locks.acquire"``."""
+        """Bind `source` to its `keys`. `name` is the verb in traces and errors: ``"locks.acquire"``.
+
+        With `more_keys` so many of the first arguments of each call are keys as well, after the others.
+        """
         self._runner, self.source, self.name, self.effect = runner, source, name, effect
         self.sources = (source,)
         self._fixed = 3 + len(keys)
-        whole = pack("EVALSHA", source.sha, len(keys), *keys)
+        whole = pack("EVALSHA", source.sha, len(keys) + more_keys, *keys)
         prefix = whole[whole.index(b"\r\n") + 2 :]
         self._heads = [b"*%d\r\n%b" % (self._fixed + extra, prefix) for extra in range(32)]
 

@@ -1,4 +1,4 @@
-"""The scripts of one namespace: one file per verb, all taking the same keys in the same order."""
+"""The scripts of one namespace: one file per verb."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ class Verbs:
         """Return ``scripts/<verb>.lua`` on the namespace's fixed keys; `name` is the step's, for traces."""
         source = read_script(FOLDER, verb)
         return Script(self._runner, source, self._keys.fixed, name=name, effect=effect)
+
+    def apart(self, verb: str, name: str, *keys: str, more_keys: int = 0) -> Script:
+        """Return ``scripts/<verb>.lua`` on these keys alone; `more_keys` as in `Script`."""
+        source = read_script(FOLDER, verb)
+        return Script(self._runner, source, [self._keys[key] for key in keys], name=name, more_keys=more_keys)
