@@ -170,7 +170,7 @@ class ConflictSteps(StepTests):
         ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
         ear, before = stage.listener(bob), stage.version(bob)
         stage.hold(ann)
-        first, foremost, _ = stage.wait(cid), stage.wait(bob), stage.wait(bob)
+        first, foremost, _ = stage.wait(cid), stage.wait(bob, listener=ear.address), stage.wait(bob)
         settled = settle(stage, decide(stage, (bob, ann)))
         assert settled.granted is None  # nothing was taken for the asker
         assert stage.holding() == [foremost.request_id]
