@@ -148,8 +148,9 @@ def _settle(step: Step, settlement: Settlement) -> Settled | Changed:
     before = step.ended(Kind.SETTLEMENT, settlement.request_id)
     if before is not None:
         return _remembered(step, before)
-    if taken is not None and taken.held:
-        return _answer(step, settlement)
+    answer = _answer(step, settlement)
+    if answer.granted is not None:
+        return answer
     held = holders_of(step, name)
     if (
         _counter(step, name) != settlement.counter
@@ -284,7 +285,8 @@ def _enforce(step: Step, settlement: Settlement, held: list[Seat]) -> None:
             if seat is None:
                 continue
         for loser in held:
-            lose(step, loser, why[winner.id][loser.session], winner.agent_id)
+            reason = f"taken over by {winner.agent_id} ({why[winner.id][loser.session]})"
+            lose(step, loser, reason, winner.agent_id)
         if take is not None and takes:
             take_over(step, take, winner, seat, decided=True)
         elif seat is not None:

@@ -57,9 +57,16 @@ def end_one_due(step: Step, session: SessionRow | None) -> None:
 
 
 def _give_up(step: Step, session: SessionRow) -> dict[str, bool]:
-    """Delete all rows of a session; return its names, with whether it held or wanted them."""
+    """Delete all rows of a session; return its names, with whether it held or wanted each."""
     number = session.id
-    names = {name: False for (name,) in step.all("SELECT name FROM past WHERE session = ?", number)}
+    names = {
+        name: False
+        for (name,) in step.all(
+            "SELECT name FROM past WHERE session = ?1 UNION SELECT name FROM verdicts WHERE low = ?1"
+            " UNION SELECT name FROM verdicts WHERE high = ?1",
+            number,
+        )
+    }
     for (name,) in step.all(
         "SELECT DISTINCT w.name FROM requests r JOIN wants w ON w.request = r.id WHERE r.session = ?",
         number,

@@ -10,53 +10,38 @@ from comity_sqlite.queue import conflicts, forget_name, grant, holders_of, lose,
 from comity_sqlite.step import How
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from comity_sqlite.queue import Seat
     from comity_sqlite.step import Step
 
 DEAF_LOOKED_AT = 8
-"""How many deaf waiters a step passes over before it takes the first in order."""
+"""How many waiters a step looks at for one that listens, before it takes the first in order."""
 
 
-def next_in_line(step: Step, held: list[Seat], waiting: Iterator[Seat]) -> list[Seat]:
-    """Return the waiting seats that can be granted now, in order.
+def _first(step: Step, name: str) -> Seat | None:
+    """Return whose turn it is: the first waiter that listens, or the first of all.
 
-    A waiter whose listener is gone is passed over while another listens; when none of those looked at
-    does, the first in order are taken. The asker is alive, whatever its listener.
+    The asker is awake, whatever its listener. A waiter that is passed over keeps its place.
     """
-    heedless: list[Seat] = []
-    """Those to grant when nobody listens."""
-    listening: list[Seat] = []
-    deafness: dict[str, bool] = {"": False}
-    passed = 0
-    blocked = False
-    for seat in waiting:
-        if seat.listener not in deafness:
-            deafness[seat.listener] = is_deaf(seat.listener)
-        if seat.id == step.asker or not deafness[seat.listener]:
-            if not _fits(seat, held, listening):
-                return listening
-            listening.append(seat)
-        elif not listening:
-            passed += 1
-            if passed > DEAF_LOOKED_AT:
-                break
-        if not listening and not blocked:
-            blocked = not _fits(seat, held, heedless)
-            if not blocked:
-                heedless.append(seat)
-    return listening or heedless
-
-
-def _fits(seat: Seat, *others: list[Seat]) -> bool:
-    return not any(conflicts(seat.wants, other.wants) for group in others for other in group)
+    head = None
+    for looked_at, seat in enumerate(queue(step, name)):
+        if looked_at == DEAF_LOOKED_AT:
+            break
+        if seat.id == step.asker or not is_deaf(seat.listener):
+            return seat
+        head = head or seat
+    return head
 
 
 def serve(step: Step, name: str) -> None:
-    """Grant every waiting request of a name that can be granted now, in order."""
-    for seat in next_in_line(step, holders_of(step, name), queue(step, name)):
+    """Grant every waiting request of a name that can be granted now, in order.
+
+    Whoever stands behind one that must wait must wait too: it wants the same name, and not both can
+    be shared with what is held. So only the foremost is ever looked at.
+    """
+    held = {seat.wants for seat in holders_of(step, name)}
+    while (seat := _first(step, name)) is not None and not any(conflicts(seat.wants, wants) for wants in held):
         grant(step, seat, handed=seat.id != step.asker)
+        held.add(seat.wants)
     forget_name(step, name)
 
 

@@ -15,6 +15,7 @@ from comity.model import (
     LockRequest,
     LockView,
     Own,
+    Queued,
     Released,
     Renewed,
     SessionRef,
@@ -28,9 +29,10 @@ from comity_sqlite.requests import (
     granted,
     insert,
     is_free,
+    is_unknown,
     limit,
-    move_on,
     over,
+    queued,
     take_over,
 )
 from comity_sqlite.step import How, Kind
@@ -39,14 +41,17 @@ from comity_sqlite.views import held, own, view
 if TYPE_CHECKING:
     from comity.ops import Op
     from comity_sqlite.runner import Runner
-    from comity_sqlite.step import Step
+    from comity_sqlite.step import SessionRow, Step
 
 
-def _cleared_seat(step: Step, request_id: str, name: str = "") -> Seat | None:
-    """Clear the way at the request's name (or at `name`) for it, and return what it is then."""
+def _cleared_seat(step: Step, request_id: str, name: str = "", *, asks: bool = True) -> Seat | None:
+    """Clear the way at the request's name (or at `name`), and return what the request is then.
+
+    `asks`: it is the request's own session that asks for it now, so it is awake and told by the answer.
+    """
     seat = seat_of(step, request_id)
     if seat is not None:
-        step.asker, name = seat.id, seat.name
+        step.asker, name = seat.id if asks else 0, seat.name
     if name:
         clear_the_way(step, name)
     return seat_of(step, request_id)
@@ -62,6 +67,16 @@ def _to_end(step: Step, session: SessionRef, request_id: str) -> Seat | None:
     return seat if seat.incarnation == session.incarnation else None
 
 
+def _begin(step: Step, request: LockRequest, session: SessionRow) -> Granted | Queued | Held:
+    """Grant, queue or refuse a request that is new."""
+    if is_free(step, request):
+        return granted(step, insert(step, request, session, held=True))
+    if request.wait:
+        return queued(step, insert(step, request, session, held=False))
+    (want,) = request.wants
+    return Held(tuple(holder(step, seat) for seat in holders_of(step, want.name)), step.at_us)
+
+
 class SqliteLocks:
     """The `comity.ports.Locks` of a SQLite file."""
 
@@ -70,23 +85,25 @@ class SqliteLocks:
 
     def acquire(self, request: LockRequest) -> Op[Answer]:
         """See `comity.ports.Locks.acquire`."""
+        (name,) = (want.name for want in request.wants)
 
         def acquire(step: Step) -> Answer | ComityError:
             mine = acting(step, request.session)
             if isinstance(mine, SessionLost):
                 return mine
-            seat = seat_of(step, request.request_id)
+            if (end := over(step, request.request_id)) is not None:
+                return end
+            if is_unknown(step, name):
+                return limit(step, mine, request) or granted(step, insert(step, request, mine, held=True))
+            seat = _cleared_seat(step, request.request_id, name)
             if seat is None:
-                if (end := over(step, request.request_id)) is not None:
-                    return end
-                if (refusal := limit(step, mine, request)) is not None:
-                    return refusal
-                if is_free(step, request):
-                    return granted(step, insert(step, request, mine, held=True))
-                return move_on(step, request, insert(step, request, mine, held=False), is_new=True)
-            if not seat.held and seat.listener != request.listener:
+                # The second look: clearing the way may have ended the request itself.
+                return over(step, request.request_id) or limit(step, mine, request) or _begin(step, request, mine)
+            if seat.held:
+                return granted(step, seat)
+            if seat.listener != request.listener:  # it may be heard at another address now
                 step.do("UPDATE requests SET listener = ? WHERE id = ?", request.listener, seat.id)
-            return move_on(step, request, seat, is_new=False)
+            return queued(step, seat)
 
         return self._runner.write(
             "locks.acquire",
@@ -140,7 +157,7 @@ class SqliteLocks:
             mine = acting(step, session)
             if isinstance(mine, SessionLost):
                 return mine
-            seat = _cleared_seat(step, request_id)
+            seat = _cleared_seat(step, request_id, asks=False)
             if seat is None or not seat.held or seat.session != mine.id:
                 return over(step, request_id) or Ended(at_us=step.at_us)
             if renewal > seat.renewal:
@@ -163,6 +180,8 @@ class SqliteLocks:
             mine = acting(step, request.session)
             if isinstance(mine, SessionLost):
                 return mine
+            if (end := over(step, request.request_id)) is not None:
+                return end
             (want,) = request.wants
             seat = _cleared_seat(step, request.request_id, want.name)
             if (end := over(step, request.request_id)) is not None:

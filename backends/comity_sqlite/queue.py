@@ -268,11 +268,14 @@ def lose(step: Step, seat: Seat, reason: str, by: str) -> None:
 
 
 def forget_name(step: Step, name: str) -> None:
-    """Drop the name's grant counter when nothing of the name remains."""
-    step.do(
+    """Drop the name's grant counter when no request, past claim or standing verdict of it remains."""
+    if step.do(
         "DELETE FROM names WHERE space = ?1 AND name = ?2"
         " AND NOT EXISTS (SELECT 1 FROM past WHERE space = ?1 AND name = ?2)"
-        " AND NOT EXISTS (SELECT 1 FROM wants WHERE space = ?1 AND name = ?2)",
+        " AND NOT EXISTS (SELECT 1 FROM wants WHERE space = ?1 AND name = ?2)"
+        " AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.space = ?1 AND v.name = ?2 AND v.counter = names.counter)",
         step.space,
         name,
-    )
+    ):
+        # Those of earlier counters: they must not stand again when the name begins anew.
+        step.do("DELETE FROM verdicts WHERE space = ? AND name = ?", step.space, name)

@@ -5,19 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comity.errors import LimitExceeded, SessionLost
-from comity.model import Ended, Granted, Held, LockRequest, Mode, Queued, SessionRef
-from comity_sqlite.handoff import clear_the_way
+from comity.model import Ended, Granted, LockRequest, Mode, Queued, SessionRef
 from comity_sqlite.queue import (
     Seat,
     conflicts,
-    forget_name,
     grant,
     holder,
     holders_of,
-    holding,
     note_grant,
     queue,
-    seat_of,
 )
 from comity_sqlite.step import How, Kind
 
@@ -113,22 +109,18 @@ def insert(step: Step, request: LockRequest, session: SessionRow, *, held: bool,
     return seat
 
 
+def is_unknown(step: Step, name: str) -> bool:
+    """Tell whether there is no request at all for a name."""
+    return step.one("SELECT 1 FROM wants WHERE space = ? AND name = ? LIMIT 1", step.space, name) is None
+
+
 def is_free(step: Step, request: LockRequest) -> bool:
-    """Tell whether a newcomer can be granted without moving anything else."""
+    """Tell whether a newcomer conflicts with no holder and with no waiter before it, deaf ones included."""
     (want,) = request.wants
-    if step.one("SELECT 1 FROM wants WHERE space = ? AND name = ? LIMIT 1", step.space, want.name) is None:
-        return True
     wants = ((want.name, want.mode is Mode.SHARED),)
-    if any(seat.is_over(step) or conflicts(wants, seat.wants) for seat in holding(step, want.name)):
-        return False
-    return next(queue(step, want.name), None) is None
-
-
-def erase(step: Step, seat: Seat) -> None:
-    """Leave nothing of a request that was refused."""
-    step.do("DELETE FROM wants WHERE request = ?", seat.id)
-    step.do("DELETE FROM requests WHERE id = ?", seat.id)
-    forget_name(step, seat.name)
+    return not any(conflicts(wants, seat.wants) for seat in holders_of(step, want.name)) and not any(
+        conflicts(wants, seat.wants) for seat in queue(step, want.name) if seat.priority >= request.priority
+    )
 
 
 def take_over(
@@ -162,18 +154,3 @@ def queued(step: Step, seat: Seat) -> Queued:
     retry_ms = min((step.left_ms(other.ends_us) for other in held), default=_NOBODY_HOLDS_MS)
     holders = tuple(holder(step, other) for other in held)
     return Queued(place_of(step, seat), max(0, retry_ms), holders, step.at_us)
-
-
-def move_on(step: Step, request: LockRequest, seat: Seat, *, is_new: bool) -> Granted | Queued | Held | Ended:
-    """Clear the way on behalf of a request that is there, and answer for it."""
-    step.asker = seat.id
-    clear_the_way(step, seat.name)
-    present = seat_of(step, request.request_id)
-    if present is None:
-        return over(step, request.request_id) or Ended(at_us=step.at_us)
-    if present.held:
-        return granted(step, present)
-    if request.wait or not is_new:
-        return queued(step, present)
-    erase(step, present)
-    return Held(tuple(holder(step, other) for other in holders_of(step, seat.name)), step.at_us)

@@ -73,7 +73,7 @@ CREATE TABLE wants (
 ) WITHOUT ROWID;
 CREATE INDEX wants_request ON wants (request);
 
--- The grant counter of each name of which there is a request or a past claim.
+-- The grant counter of each name of which there is a request, a past claim or a standing verdict.
 CREATE TABLE names (
     space   INTEGER NOT NULL,
     name    TEXT    NOT NULL,
