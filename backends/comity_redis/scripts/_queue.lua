@@ -68,10 +68,8 @@ local function hand_over(s, w)
   grant(s, w, tok)
   if w.gid == s.asking then return end
   call('HINCRBY', LEASES, w.sid .. FS .. 'v', 1)
-  if w.ear ~= '' then
-    call('PUBLISH', PREFIX .. 'l:' .. w.ear,
-      table.concat({'g', s.name, w.gid, tok, format('%.0f', w.ttl), format('%.0f', now_us)}, FS))
-  end
+  call('PUBLISH', PREFIX .. (w.ear ~= '' and 'l:' .. w.ear or 's:' .. w.o),
+    table.concat({'g', s.name, w.gid, tok, format('%.0f', w.ttl), format('%.0f', now_us)}, FS))
 end
 
 -- The waiting request whose turn it is: the first whose process listens, if one of the first eight does,
