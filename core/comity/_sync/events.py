@@ -71,7 +71,7 @@ class Events:
         if cursor is not None:
             check_name("cursor", cursor)
         self._space.check("events.subscribe")
-        position = after if after in {"now", "start"} else Position.parse(after)
+        position = after if isinstance(after, str) and after in {"now", "start"} else Position.parse(after)
         subscription = Subscription(self._space, names, position, cursor)
         self._track(subscription)
         return subscription
