@@ -282,15 +282,33 @@ class Backend(Protocol):
     their own, ``from_client(client, namespace)`` and ``accepts(client)``.
     """
 
-    url: str
-    """The address without a password."""
-    namespace: str
-    capabilities: frozenset[Capability]
+    @property
+    def url(self) -> str:
+        """The address without a password."""
 
-    presence: Presence
-    locks: Locks
-    pubsub: PubSub
-    conflicts: Conflicts
+    @property
+    def namespace(self) -> str:
+        """The namespace it is for."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it guarantees."""
+
+    @property
+    def presence(self) -> Presence:
+        """Which sessions live."""
+
+    @property
+    def locks(self) -> Locks:
+        """Who holds what."""
+
+    @property
+    def pubsub(self) -> PubSub:
+        """Events by topic."""
+
+    @property
+    def conflicts(self) -> Conflicts:
+        """Contests over names."""
 
     def now(self) -> float:
         """Seconds on a local clock that runs as the backend's does (X2); only differences mean something."""

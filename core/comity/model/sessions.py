@@ -91,7 +91,7 @@ class SessionInfo:
     session_type: str = SessionType.AGENT
     access_tier: AccessTier = AccessTier.CONTRIBUTOR
     capabilities: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     status: str = "active"
     session_ttl: float = 30.0
     heartbeat_interval: float = 10.0

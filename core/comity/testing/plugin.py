@@ -69,9 +69,10 @@ def comity_connect(comity_url: str, comity_backend: Backend) -> Iterator[Callabl
     from comity import connect
 
     opened: list[Coordinator] = []
+    named: dict[str, Any] = {"namespace": comity_backend.namespace}
 
     def comity_connect(**options: Any) -> Coordinator:
-        coordinator = connect(comity_url, **{"namespace": comity_backend.namespace, **options})
+        coordinator = connect(comity_url, **{**named, **options})
         opened.append(coordinator)
         return coordinator
 
@@ -98,7 +99,8 @@ def comity_aconnect(
     opened: list[AsyncCoordinator] = []
 
     async def connected(options: dict[str, Any]) -> AsyncCoordinator:
-        coordinator = await aconnect(comity_url, **{"namespace": comity_backend.namespace, **options})
+        options.setdefault("namespace", comity_backend.namespace)
+        coordinator = await aconnect(comity_url, **options)
         opened.append(coordinator)
         return coordinator
 
