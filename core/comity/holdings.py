@@ -213,6 +213,8 @@ class Holdings:
         with self._guard:
             self._waiters[request_id] = waiter
             waiter.granted = self._early.pop(request_id, None)
+        if waiter.granted is not None:
+            flag.set()
         return waiter
 
     def forget_wait(self, request_id: str) -> None:

@@ -1,0 +1,32 @@
+"""What a coordinator knows of its leases and waits, without any store."""
+
+from __future__ import annotations
+
+import threading
+
+from comity.holdings import Holdings
+from comity.model import Granted
+
+
+def test_a_wake_up_that_comes_before_the_wait_is_registered_counts() -> None:
+    holdings, flag = Holdings(), threading.Event()
+    holdings.grant("r1", Granted(7))
+    waiter = holdings.await_grant("r1", flag, 0.0)
+    assert flag.is_set()
+    assert waiter.granted == Granted(7)
+
+
+def test_a_wait_that_nobody_told_anything_sleeps() -> None:
+    holdings, flag = Holdings(), threading.Event()
+    holdings.grant("another", Granted(7))
+    waiter = holdings.await_grant("r1", flag, 0.0)
+    assert not flag.is_set()
+    assert waiter.granted is None
+
+
+def test_early_wake_ups_of_requests_nobody_waits_for_are_bounded() -> None:
+    holdings = Holdings()
+    for number in range(1000):
+        holdings.grant(f"r{number}", Granted(number))
+    assert holdings.await_grant("r0", threading.Event(), 0.0).granted is None
+    assert holdings.await_grant("r999", threading.Event(), 0.0).granted == Granted(999)
