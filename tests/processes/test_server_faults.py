@@ -57,7 +57,7 @@ def test_killed_connections_cost_latency_only(redis_server: Server) -> None:
 
 
 def test_a_restart_that_keeps_the_data_costs_latency_only(start_redis: Callable[..., Server]) -> None:
-    server = start_redis("--appendonly", "yes", "--appendfsync", "always")
+    server = start_redis("appendonly", "yes", "appendfsync", "always")
     done, errors = turns_under(server, server.restart, 3.0)
     assert not errors
     assert done > 10
