@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
-import redis_lock
 
 import comity
 from tests.benchmarks.timing import Figure, interleaved, table
@@ -34,6 +33,7 @@ def show(text: str) -> None:
 
 
 def test_acquire_and_release(redis_server: Server, tmp_path: Path) -> None:
+    redis_lock = pytest.importorskip("redis_lock", reason="pip install --group bench")
     client = redis.Redis.from_url(redis_server.url)
     sha = client.script_load(DELETE)
     loop = asyncio.new_event_loop()
@@ -129,8 +129,12 @@ def test_heartbeat(redis_server: Server) -> None:
         for me, count in ((some, 100), (many, 1000)):
             for number in range(count):
                 me.locks.acquire(f"x{number}")
-        calls = {"PING, redis-py": client.ping, "heartbeat, holding 0": none.beat}
-        calls |= {"heartbeat, holding 100": some.beat, "heartbeat, holding 1000": many.beat}
+        calls: dict[str, Callable[[], object]] = {
+            "PING, redis-py": client.ping,
+            "heartbeat, holding 0": none.beat,
+            "heartbeat, holding 100": some.beat,
+            "heartbeat, holding 1000": many.beat,
+        }
         show(table("heartbeat", interleaved(calls, 2000), "PING, redis-py"))
 
 
@@ -144,24 +148,14 @@ def test_discovery(redis_server: Server, count: int) -> None:
             info = SessionInfo(f"agent {number}", capabilities=("review",), session_ttl=600, heartbeat_interval=200)
             me.backend.presence.announce(Announcement(SessionRef(info.agent_id, "i"), info)).run(5)
             client.hset("bench:all", info.agent_id, encode_session(info))
-        changed = [0]
-
-        def full() -> None:
-            changed[0] += 1
-            me.backend.presence.members(None).run(5)
-
         assert len(me.sessions.active()) == count
-        calls = {
-            "HGETALL, redis-py, undecoded": lambda: client.hgetall("bench:all"),
+        peer = "HGETALL, redis-py, undecoded"
+        calls: dict[str, Callable[[], object]] = {
+            peer: lambda: client.hgetall("bench:all"),
             "active(), unchanged": me.sessions.active,
+            "full read": lambda: me.backend.presence.members(None).run(5),
         }
-        show(
-            table(
-                f"discovery, {count} sessions",
-                interleaved({**calls, "full read": full}, 300),
-                "HGETALL, redis-py, undecoded",
-            )
-        )
+        show(table(f"discovery, {count} sessions", interleaved(calls, 300), peer))
         me.backend.drop().run(5)
 
 
