@@ -2,6 +2,7 @@
 
 local NEVER = '0000000000000000'
 local names, order = {}, {} -- states by name, and in the order they were met
+local asking = nil -- the request that asks in this step: it is awake, and its answer tells it all
 local deadlines = {} -- of sessions: 0 once over for this step, false when there is no such session
 
 -- The one rule of who excludes whom. Requests and holders have `name` and `mode` ('x' or 's').

@@ -60,13 +60,12 @@ local function grant(s, w, tok)
   return h
 end
 
--- Grant a waiting request; its wake-up says all that its process needs to know. Whoever asks in this
--- very step gets the answer instead.
+-- Grant a waiting request; its wake-up says all that its process needs to know.
 local function hand_over(s, w)
   local tok = token()
   leave(w)
   grant(s, w, tok)
-  if w.gid == s.asking then return end
+  if w.gid == asking then return end
   call('HINCRBY', LEASES, w.sid .. FS .. 'v', 1)
   call('PUBLISH', PREFIX .. (w.ear ~= '' and 'l:' .. w.ear or 's:' .. w.o),
     table.concat({'g', s.name, w.gid, tok, format('%.0f', w.ttl), format('%.0f', now_us)}, FS))
@@ -80,7 +79,7 @@ local function foremost(s)
   walk(s.name, function(w)
     first = first or w
     seen = seen + 1
-    if w.gid == s.asking or listens(w.ear) then listening = w end
+    if w.gid == asking or listens(w.ear) then listening = w end
     return listening or seen == 8
   end)
   return listening or first

@@ -37,10 +37,12 @@ end
 --@include _step.lua
 --@include _answers.lua
 if not lives(o) then return {'L', why(o)} end
-local s = state(name)
-s.asking = gid -- who asks is not passed over
-clear(s)
 local over = ended(gid)
+if over then return over end
+local s = state(name)
+asking = gid
+clear(s)
+over = ended(gid)
 if over then return over end
 local h = holding(s, gid)
 if h then return granted(h) end

@@ -11,10 +11,12 @@
 local sid, gid, name, mode = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 local o = sid .. FS .. ARGV[2]
 if not lives(o) then return {'L', why(o)} end
-local s = state(name)
-s.asking = gid
-clear(s)
 local over = ended(gid)
+if over then return over end
+local s = state(name)
+asking = gid
+clear(s)
+over = ended(gid)
 if over then return over end
 local h = holding(s, gid)
 if h then return granted(h) end

@@ -53,6 +53,7 @@ if name and alive and tonumber(alive) > now then
   end
 end
 --@include _step.lua
+asking = gid
 call('ZREM', LIVE, '')
 local ok = 0
 if found and not call('ZSCORE', OWN, found) then -- not what the caller remembers
@@ -61,7 +62,6 @@ if found and not call('ZSCORE', OWN, found) then -- not what the caller remember
 end
 if settled(o) and found then
   local s = state(name)
-  s.asking = gid
   clear(s)
   local h, at = holding(s, gid)
   local w = waiting(gid)

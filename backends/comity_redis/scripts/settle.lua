@@ -14,7 +14,7 @@
 local id, name, take = FS .. ARGV[1], ARGV[2], ARGV[7]
 local asker = ARGV[5] .. FS .. ARGV[6]
 local s = state(name)
-s.asking = take
+asking = take
 clear(s)
 local before = call('HGET', IDS, id)
 if before then return {'S', sub(before, 2), now_us} end

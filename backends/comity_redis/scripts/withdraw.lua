@@ -8,13 +8,13 @@
 --@include _answers.lua
 local gid = ARGV[3]
 local o = ARGV[1] .. FS .. ARGV[2]
+asking = gid
 call('ZREM', LIVE, '')
 local there = settled(o)
 local mine = o .. FS .. 'q' .. FS .. gid
 local found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1)[1]
 if there and found then
   local s = state(sub(found, #mine + 2))
-  s.asking = gid
   clear(s)
   local h, at = holding(s, gid)
   local w = waiting(gid)
