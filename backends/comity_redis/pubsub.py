@@ -171,7 +171,8 @@ def _events(topic: str, entries: list[Any]) -> Iterator[StoredEvent]:
             number, _, more = entry_id.partition(b"-")
             names, (kind, at_ms, sender, payload) = fields[::2], fields[1::2]
             if more != b"0" or names != [b"t", b"a", b"s", b"p"]:
-                raise ValueError(names)
+                corrupt("event", f"{topic} {entry_id.decode(errors='replace')}", names)
+                continue
             yield StoredEvent(int(number), int(at_ms), kind.decode(), payload, sender.decode())
         except ValueError as error:
             corrupt("event", f"{topic} {entry_id.decode(errors='replace')}", error)
