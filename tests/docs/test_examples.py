@@ -27,6 +27,7 @@ def run(page: Path) -> int:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMITY_URL", f"sqlite:///{tmp_path / 'comity.db'}")  # not the user's own file
     run(page)
 
 
