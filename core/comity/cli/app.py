@@ -1,0 +1,135 @@
+"""The command line put together: our commands, those of plugins, and how every error ends."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from comity.cli import doctor, events, locks, plugins, sessions
+from comity.cli import run as running
+from comity.cli.demo import command as demo
+from comity.cli.exits import Exit, status_of, tell
+from comity.cli.options import Json, Namespace, Url, examples, target
+from comity.cli.screen import PipeClosed, clean, err
+from comity.errors import ComityError
+
+EPILOG = examples(
+    "comity demo\nsee it work on the files of this folder",
+    "comity run --lock db -- make migrate\none at a time, whoever asks",
+    "comity sessions --json | jq -r '.[].agent_id'\nfor scripts",
+) + (
+    "\n\nExit statuses: 0 done; 1 failed, or found something wrong; 2 wrong usage; 69 store not reachable; "
+    "75 lease not had; 76 lease lost; 77 tier too low; 126, 127 command cannot run, not found; "
+    "128+N ended by signal N. Colours: not in pipes, nor with NO_COLOR."
+)
+_OURS: dict[str, tuple[Callable[..., None], str, str]] = {
+    "demo": (demo.demo, "See it work, with a verdict.", demo.EPILOG),
+    "sessions": (sessions.sessions, "Who is there, in which state.", sessions.EPILOG),
+    "locks": (locks.locks, "Who holds what, who waits.", locks.EPILOG),
+    "events": (events.events, "What happened, what happens.", events.EPILOG),
+    "run": (running.run, "Hold a lock around a command.", running.EPILOG),
+    "doctor": (doctor.doctor, "What is wrong, and the fix.", doctor.EPILOG),
+    "plugins": (plugins.plugins, "What is installed and in use.", plugins.EPILOG),
+}
+_STOPS_AT_COMMAND = {"allow_interspersed_args": False}
+"""What follows the first word that is no option is the command's, with or without ``--`` before it."""
+_WITH_VALUE = {"--url", "--namespace"}
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        import comity
+
+        typer.echo(f"comity {comity.__version__}")
+        raise typer.Exit
+
+
+def common(
+    ctx: typer.Context,
+    url: Url = None,
+    namespace: Namespace = None,
+    json: Json = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """See and use what concurrent agent sessions share: who is there, who holds what, what happens."""
+    del version
+    ctx.obj = target(ctx, url, namespace, json)
+
+
+def build(argv: Sequence[str]) -> typer.Typer:
+    """Make the application. Plugins are looked for only when what is asked for may be theirs."""
+    app = typer.Typer(
+        name="comity",
+        add_completion=False,
+        rich_markup_mode=None,  # plain help: the same in a pipe, and no import of rich
+        pretty_exceptions_enable=False,
+        epilog=EPILOG,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(epilog=EPILOG)(common)
+    for name, (function, summary, epilog) in _OURS.items():
+        settings = _STOPS_AT_COMMAND if name == "run" else None
+        app.command(name, short_help=summary, epilog=epilog, context_settings=settings)(function)
+    if _asked_for(argv) not in _OURS:
+        for name, command in _of_plugins().items():
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name)
+            else:
+                app.command(name, help=inspect.getdoc(command) or "Offered by a plugin.")(command)
+    return app
+
+
+def _asked_for(argv: Sequence[str]) -> str:
+    """Return the name of the command in `argv`, "" when there is none."""
+    words = iter(argv)
+    for word in words:
+        if word in _WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
+
+
+def _of_plugins() -> dict[str, Callable[..., Any]]:
+    from comity.config import resolve
+    from comity.plugins import PluginHost
+
+    try:
+        host = PluginHost(settings=resolve())
+    except ComityError as error:  # help is still to be had with a wrong setting
+        err(f"comity: plugins are left out: {clean(error)}")
+        return {}
+    return host.cli_commands(reserved=_OURS)
+
+
+def _wants_json(argv: Sequence[str]) -> bool:
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    return "--json" in own
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line on `argv` and return the exit status; nothing but bugs of ours raises."""
+    argv, as_json = list(argv) or ["--help"], _wants_json(argv)
+    try:
+        status = typer.main.get_command(build(argv)).main(args=argv, prog_name="comity", standalone_mode=False)
+    except ComityError as error:
+        return tell(type(error).__name__, str(error), status_of(error), as_json=as_json)
+    except PipeClosed:
+        return Exit.PIPE_CLOSED
+    except (KeyboardInterrupt, typer.Abort):
+        return Exit.SIGNALLED + 2
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        return _misused(error, as_json=as_json)
+    return status if isinstance(status, int) else Exit.OK
+
+
+def _misused(error: Any, *, as_json: bool) -> int:
+    """Tell of an option or argument that cannot be used; the parser's own error has no common root to catch."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "comity"
+    return tell("UsageError", f"{error.format_message()} See `{command} --help`.", Exit.USAGE, as_json=as_json)

@@ -1,0 +1,1 @@
+"""``comity demo``: real processes, real files, and a verdict."""

@@ -1,0 +1,124 @@
+"""``comity doctor``: what is well, what is not, and the fix of each."""
+
+import json as js
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from comity.cli.exits import Exit
+from comity.cli.options import Json, Namespace, Target, Url, examples, target
+from comity.cli.screen import Cell, clean, out, paint, table
+from comity.model.doctor import Finding, Health
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from comity import Coordinator
+
+EPILOG = examples(
+    "comity doctor\nlook the store, the settings and the plugins over",
+    "comity --url redis://cache:6379 doctor --json\nthe same of a server, for a monitor; status 1 when something fails",
+)
+_SLOW = 0.25
+_STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "bold red"}
+
+
+def doctor(ctx: typer.Context, url: Url = None, namespace: Namespace = None, json: Json = False) -> None:
+    """Check store, settings and plugins, and name the fix of what is wrong."""
+    at = target(ctx, url, namespace, json)
+    findings = list(examine(at))
+    failed = [finding for finding in findings if finding.health is Health.FAIL]
+    if at.json:
+        out(js.dumps({"ok": not failed, "findings": [_facts(finding) for finding in findings]}))
+    else:
+        rows: list[list[Cell]] = [
+            [(each.health.value, _STYLES[each.health]), clean(each.what), clean(each.found)] for each in findings
+        ]
+        table(["", "WHAT", "FOUND"], rows)
+        for finding in findings:
+            if finding.fix:
+                out(f"{paint('fix', 'bold')} {clean(finding.what)}: {clean(finding.fix)}")
+    if failed:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _facts(finding: Finding) -> dict[str, str]:
+    return {"health": finding.health.value, "what": finding.what, "found": finding.found, "fix": finding.fix}
+
+
+def examine(at: Target) -> "Iterator[Finding]":
+    """Look at everything that a session would need, from the inside out."""
+    import comity
+    from comity.errors import BadInput
+
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    yield Finding(Health.OK, "comity", f"{comity.__version__} on Python {version}, {sys.platform}")
+    try:
+        me = at.reading()
+    except BadInput as error:
+        yield Finding(Health.FAIL, "settings", str(error), "give a value that can be used, see docs: settings")
+        return
+    with me:
+        yield Finding(Health.OK, "settings", f"{me.backend.url}, namespace {me.namespace}")
+        yield from _store(me)
+        yield from _plugins(me)
+        yield from _records()
+
+
+def _store(me: "Coordinator") -> "Iterator[Finding]":
+    from comity.errors import BackendUnavailable, BackendUnfit, ComityError
+    from comity.seam import Seam
+
+    seam, began = Seam(5.0), time.monotonic()
+    try:
+        live, held = len(me.sessions.active()), len(me.locks.held())
+        took = time.monotonic() - began
+        yield _speed("reading", took)
+        yield from seam.run(me.backend.diagnose())
+        began = time.monotonic()
+        # What any session does all the time, and changes nothing for those who live.
+        seam.run(me.backend.presence.reap())
+        yield _speed("writing", time.monotonic() - began)
+    except BackendUnavailable as error:
+        fix = "start it, or correct the address in --url or COMITY_URL; look for firewalls and a full backlog"
+        yield Finding(Health.FAIL, "store", f"{error.where} does not answer: {error.why}", fix)
+        return
+    except BackendUnfit as error:
+        yield Finding(Health.FAIL, "store", f"{error.where}: {error.why}", error.fix)
+        return
+    except ComityError as error:
+        yield Finding(Health.FAIL, "store", str(error), "see the message")
+        return
+    yield Finding(Health.OK, "sessions", f"{live} live, {held} leases held")
+    yield Finding(Health.OK, "guarantees", ", ".join(sorted(each.value for each in me.capabilities)))
+
+
+def _speed(what: str, took: float) -> Finding:
+    found = f"answered in {took * 1000:.1f} ms"
+    if took < _SLOW:
+        return Finding(Health.OK, what, found)
+    return Finding(Health.WARN, what, found, "look at the load of the store's machine and the way to it")
+
+
+def _plugins(me: "Coordinator") -> "Iterator[Finding]":
+    me.plugins.cli_commands()
+    report = me.plugins.report()
+    for each in report:
+        where = f"{each.plugin}.{each.hook}" if each.hook else each.plugin
+        fix = f"repair or uninstall it, or set COMITY_BLOCK_PLUGINS={each.plugin}"
+        yield Finding(Health.FAIL if each.count else Health.WARN, "plugin", f"{where}: {each.error or 'slow'}", fix)
+    if not report:
+        names = ", ".join(each.name for each in me.plugins.plugins)
+        yield Finding(Health.OK, "plugins", f"{names}: none failed")
+
+
+def _records() -> "Iterator[Finding]":
+    from comity.logs import corrupt_counts
+
+    for kind, count in sorted(corrupt_counts.items()):
+        fix = "find out what else writes there; such records are skipped and harm no others"
+        yield Finding(Health.WARN, "corrupt records", f"{count} of kind {kind}", fix)
+    if not corrupt_counts:
+        yield Finding(Health.OK, "corrupt records", "none met")
