@@ -179,6 +179,8 @@ class Ear:
             self._awaiting_up.clear()
         self._tell(told)
         self._session.holdings.ask_again()
+        if self._session.phase is Phase.LIVE:
+            self._heart.poke()  # what was said to this session before it was heard shows in a heartbeat's answer
 
     @staticmethod
     def _tell(flags: Iterable[Settable]) -> None:

@@ -146,9 +146,8 @@ class Heart:
     def _beat(self, ref: SessionRef) -> None:
         session, interval = self._session, self._session.info.heartbeat_interval
         sent = session.now()
-        budget = min(session.seam.deadline, max(session.deadline - sent, _SHORTEST_RETRY))
         try:
-            beat = session.seam.run(session.backend.presence.heartbeat(ref, session.version), budget)
+            beat = session.seam.run(session.backend.presence.heartbeat(ref, session.version), self._budget())
         except BackendUnavailable:
             session.heartbeat_failed()
             self._schedule(random.uniform(0.5, 1.0) * min(max(interval / 4, _SHORTEST_RETRY), _LONGEST_RETRY))
@@ -160,15 +159,23 @@ class Heart:
         self.take_hints(beat)
         if changed:
             known = session.holdings.known()
-            session.take_in(ref, session.seam.run(session.backend.locks.own(ref)), known)
+            session.take_in(ref, session.seam.run(session.backend.locks.own(ref), self._budget()), known)
         if session.seam.unsettled:
-            session.seam.flush(min(1.0, interval / 2))
+            session.seam.flush(min(1.0, interval / 2, self._budget()))
+
+    def _budget(self) -> float:
+        """Return how long a step may take here: no deadline that this thread watches may pass meanwhile."""
+        session = self._session
+        ends = [session.deadline, session.holdings.next_expiry() or math.inf]
+        return min(session.seam.deadline, max(min(ends) - session.now(), _SHORTEST_RETRY))
 
     def _reap(self) -> None:
         session = self._session
         left: int | None = 0
+        self._reap_at = session.now() + _LONGEST_RETRY  # unless the store answers
         for _ in range(_MAX_REAPS):
-            left = session.seam.run(session.backend.presence.reap()).next_deadline_ms
+            budget = max(min(self._budget(), self._next_beat - session.now()), _SHORTEST_RETRY)
+            left = session.seam.run(session.backend.presence.reap(), budget).next_deadline_ms
             if left is None or left > 0:
                 break
         self._look_at(left)

@@ -7,7 +7,7 @@ is the truth (the store's records are), but what it says *lost* stays lost.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from comity.errors import LockLost
 
@@ -16,9 +16,17 @@ if TYPE_CHECKING:
 
     from comity.model import Granted, Loss, Mode, Own, SessionRef
 
+T = TypeVar("T")
 
 _MAX_EARLY = 256
 """Wake-ups kept for requests nobody waits for yet (or any more: the flow gave up)."""
+
+
+def _remember(early: dict[str, T], request_id: str, word: T) -> None:
+    """Keep what was heard about a request, and forget the oldest of too many."""
+    early[request_id] = word
+    if len(early) > _MAX_EARLY:
+        early.pop(next(iter(early)))
 
 
 class Settable(Protocol):
@@ -84,6 +92,11 @@ class LeaseState:
         return self.loss() is not None
 
     @property
+    def stands(self) -> bool:
+        """Whether it was neither released nor found lost yet; `lost` also looks at the clock."""
+        return self._lost is None and not self._ended
+
+    @property
     def released(self) -> bool:
         """Whether it was given back."""
         return self._ended
@@ -140,21 +153,41 @@ class LeaseState:
             self._lost = reason
         self._watchdog.told_lost(self, reason)
 
-    def end(self) -> bool:
-        """Mark the lease released, once; False when it was lost or released before."""
+    def lose_after_all(self, reason: str) -> None:
+        """Mark a lease lost whose release found that it was over already."""
         with self._guard:
-            if self._lost is not None or self._ended:
+            self._ended = False
+        self.lose(reason)
+
+    def reenter(self) -> bool:
+        """Count one acquisition more; False when the lease does not stand any more."""
+        with self._guard:
+            if self._ended or self._lost is not None:
                 return False
-            self._ended = True
+            self.count += 1
             return True
 
-    def reentered(self, change: int) -> bool:
-        """Count an acquisition more (+1) or less (-1); False when that would be the first or the last."""
+    def close_one(self) -> bool:
+        """Close one acquisition; True while others stay open. With the last one it is marked released, if it stands.
+
+        One step, so that a flow that enters again either keeps the lease or does not get it.
+        """
         with self._guard:
-            if self._ended or self._lost is not None or self.count + change < 1:
+            if self._ended or self._lost is not None:
                 return False
-            self.count += change
-            return True
+            if self.count > 1:
+                self.count -= 1
+                return True
+            self._ended = True
+            return False
+
+    def next_renewal(self, expires_at: float | None) -> int:
+        """Number a renewal that may make the lease end at `expires_at`, which holds here before it is sent."""
+        with self._guard:
+            self.renewals += 1
+            if expires_at is not None:
+                self._expires_at = expires_at if self._expires_at is None else min(expires_at, self._expires_at)
+            return self.renewals
 
     def extend(self, expires_at: float | None) -> None:
         """Set the local deadline of its own ttl."""
@@ -190,10 +223,15 @@ class Holdings:
         self._leases: dict[str, LeaseState] = {}
         self._waiters: dict[str, Waiter] = {}
         self._early: dict[str, Granted] = {}
+        self._early_losses: dict[str, str] = {}
 
     def add(self, lease: LeaseState) -> None:
-        """Register a fresh grant."""
-        self._leases[lease.request_id] = lease
+        """Register a fresh grant; a loss that was heard of before counts."""
+        with self._guard:
+            self._leases[lease.request_id] = lease
+            reason = self._early_losses.pop(lease.request_id, None)
+        if reason is not None:
+            lease.lose(reason)
 
     def remove(self, lease: LeaseState) -> None:
         """Forget a lease that was released or whose loss was told."""
@@ -232,9 +270,7 @@ class Holdings:
             waiter = self._waiters.get(request_id)
             if waiter is None:
                 if granted is not None:
-                    self._early[request_id] = granted
-                    if len(self._early) > _MAX_EARLY:
-                        self._early.pop(next(iter(self._early)))
+                    _remember(self._early, request_id, granted)
                 return
             waiter.granted = granted
         waiter.flag.set()
@@ -245,8 +281,11 @@ class Holdings:
             waiter.flag.set()
 
     def lose(self, request_id: str, reason: str) -> None:
-        """Mark one lease lost."""
-        lease = self._leases.get(request_id)
+        """Mark one lease lost, also one that its flow has not registered yet."""
+        with self._guard:
+            lease = self._leases.get(request_id)
+            if lease is None:
+                _remember(self._early_losses, request_id, reason)
         if lease is not None:
             lease.lose(reason)
 
@@ -257,8 +296,8 @@ class Holdings:
         self.ask_again()
 
     def next_expiry(self) -> float | None:
-        """Return the earliest local deadline of a lease's own ttl."""
-        ends = [lease.expires_at for lease in self.leases() if lease.expires_at is not None]
+        """Return the earliest local deadline of the own ttl of a lease that stands."""
+        ends = [lease.expires_at for lease in self.leases() if lease.stands and lease.expires_at is not None]
         return min(ends, default=None)
 
     def expire(self) -> None:

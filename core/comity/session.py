@@ -204,6 +204,7 @@ class OwnSession:
         error = LockLost(lease.name, lease.token, reason)
         for callback in lease.take_callbacks():
             self.dispatcher.submit(callback, error)
+        self.holdings.remove(lease)
         if not lease.told:
             lease.told = True
             self.plugins.lock_lost(lease.name, lease.token, reason)

@@ -151,7 +151,6 @@ class AsyncCoordinator:
         announced = await space.seam.arun(space.backend.presence.announce(session.announcement(ref, address)))
         session.begin(ref, announced, sent)
         self._heart.start()
-        self._heart.poke()
         self._ear.start()
         if space.plugins.wants_peers:
             self._peers.start()

@@ -10,6 +10,7 @@ from comity._async.waiting import AsyncWait
 from comity._colour._async import AsyncPending, current_flow
 from comity.errors import (
     BackendUnavailable,
+    ComityError,
     Deadlock,
     HolderChanged,
     InvalidArgument,
@@ -51,19 +52,29 @@ class AsyncLease(LeaseState):
         carried by the next heartbeats, and calling again is safe.
         """
         space = self._space
-        if self.reentered(-1):
-            return True
+        space.home.check()
         if self._freed is not None:
             return self._freed
+        if self.loss() is None and self.close_one():
+            return True
         if self.loss() is not None:
             self._freed = False
         else:
-            self.end()
-            space.home.check()
             op = space.backend.locks.release(self._ref, self.request_id)
             self._freed = (await space.seam.arun(op)).ok
+            if not self._freed:
+                self.lose_after_all(await self._why_lost())
         space.session.holdings.remove(self)
         return self._freed
+
+    async def _why_lost(self) -> str:
+        """Ask the store why the lease was over before its release: the news of it has not come yet."""
+        try:
+            own = await self._space.seam.arun(self._space.backend.locks.own(self._ref))
+        except ComityError:
+            own = None
+        reasons = [loss.reason for loss in own.losses if loss.request_id == self.request_id] if own else []
+        return reasons[0] if reasons else "it was over when it was released"
 
     async def renew(self, ttl: float | None) -> None:
         """Let the lease's own time end `ttl` seconds from now; None: with its session.
@@ -74,9 +85,9 @@ class AsyncLease(LeaseState):
         ttl_ms = check_ttl(ttl)
         space.session.require("locks.renew")
         self.ensure_held()
-        self.renewals += 1
         sent = space.session.now()
-        answer = await space.seam.arun(space.backend.locks.renew(self._ref, self.request_id, self.renewals, ttl_ms))
+        number = self.next_renewal(None if ttl is None else sent + ttl)
+        answer = await space.seam.arun(space.backend.locks.renew(self._ref, self.request_id, number, ttl_ms))
         if isinstance(answer, Ended):
             self.lose(answer.reason or "it was over when it was renewed")
             self.ensure_held()
@@ -93,7 +104,13 @@ class AsyncLease(LeaseState):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if await self.release() or error is not None:
+        try:
+            freed = await self.release()
+        except ComityError:
+            if error is None:
+                raise
+            return  # the body's own error says more; the release is carried by the next heartbeats
+        if freed or error is not None:
             return
         raise LockLost(self.name, self.token, self.loss() or "it was over when it was released")
 
@@ -156,7 +173,7 @@ class AsyncLocks:
         ref = session.require("locks.acquire")
         if timeout is not None and not timeout >= 0:
             raise InvalidArgument("timeout", timeout, "give seconds, 0 not to wait, or None to wait for ever")
-        flow = current_flow() if owner is None else owner
+        flow = current_flow() if owner is None else check_name("owner", owner)
         sent = session.now()
         request = self._request(ref, name, mode, priority, ttl, flow, wait=timeout != 0 and space.ear.listening)
         contender = None if strategy is None else self._conflicts.contender(strategy, sent)
@@ -197,7 +214,7 @@ class AsyncLocks:
                 mode = Mode(mode)
             except ValueError:
                 raise InvalidArgument("mode", mode, 'give "exclusive" or "shared"') from None
-        if not -PRIORITY_LIMIT <= priority <= PRIORITY_LIMIT:
+        if type(priority) is not int or not -PRIORITY_LIMIT <= priority <= PRIORITY_LIMIT:
             raise InvalidArgument("priority", priority, f"give an int between -{PRIORITY_LIMIT} and {PRIORITY_LIMIT}")
         return LockRequest(
             request_id=space.ids(),
@@ -227,7 +244,7 @@ class AsyncLocks:
     def _reenter(self, name: str, mode: Mode, flow: str) -> AsyncLease | None:
         """Return the lease that the flow holds in that mode, counted once more."""
         for lease in self._space.session.holdings.find(name, flow):
-            if lease.mode is mode and isinstance(lease, AsyncLease) and lease.reentered(+1):
+            if lease.mode is mode and isinstance(lease, AsyncLease) and lease.reenter():
                 return lease
             if mode is Mode.EXCLUSIVE and lease.mode is Mode.SHARED:
                 advice = "release the shared lease first, or acquire exclusive from the start"

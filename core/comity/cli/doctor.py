@@ -10,23 +10,25 @@ import typer
 from comity.cli.exits import Exit
 from comity.cli.options import Json, Namespace, Target, Url, examples, target
 from comity.cli.screen import Cell, clean, out, paint, table
-from comity.model.doctor import Finding, Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from comity import Coordinator
+    from comity.model import Finding
 
 EPILOG = examples(
     "comity doctor\nlook the store, the settings and the plugins over",
     "comity --url redis://cache:6379 doctor --json\nthe same of a server, for a monitor; status 1 when something fails",
 )
 _SLOW = 0.25
-_STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "bold red"}
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor(ctx: typer.Context, url: Url = None, namespace: Namespace = None, json: Json = False) -> None:
     """Check store, settings and plugins, and name the fix of what is wrong."""
+    from comity.model import Health
+
     at = target(ctx, url, namespace, json)
     findings = list(examine(at))
     failed = [finding for finding in findings if finding.health is Health.FAIL]
@@ -34,7 +36,7 @@ def doctor(ctx: typer.Context, url: Url = None, namespace: Namespace = None, jso
         out(js.dumps({"ok": not failed, "findings": [_facts(finding) for finding in findings]}))
     else:
         rows: list[list[Cell]] = [
-            [(each.health.value, _STYLES[each.health]), clean(each.what), clean(each.found)] for each in findings
+            [(each.health.value, _STYLES[each.health.value]), clean(each.what), clean(each.found)] for each in findings
         ]
         table(["", "WHAT", "FOUND"], rows)
         for finding in findings:
@@ -44,7 +46,7 @@ def doctor(ctx: typer.Context, url: Url = None, namespace: Namespace = None, jso
         raise typer.Exit(Exit.FAILED)
 
 
-def _facts(finding: Finding) -> dict[str, str]:
+def _facts(finding: "Finding") -> dict[str, str]:
     return {"health": finding.health.value, "what": finding.what, "found": finding.found, "fix": finding.fix}
 
 
@@ -52,6 +54,7 @@ def examine(at: Target) -> "Iterator[Finding]":
     """Look at everything that a session would need, from the inside out."""
     import comity
     from comity.errors import BadInput
+    from comity.model import Finding, Health
 
     version = ".".join(str(part) for part in sys.version_info[:3])
     yield Finding(Health.OK, "comity", f"{comity.__version__} on Python {version}, {sys.platform}")
@@ -69,6 +72,7 @@ def examine(at: Target) -> "Iterator[Finding]":
 
 def _store(me: "Coordinator") -> "Iterator[Finding]":
     from comity.errors import BackendUnavailable, BackendUnfit, ComityError
+    from comity.model import Finding, Health
     from comity.seam import Seam
 
     seam, began = Seam(5.0), time.monotonic()
@@ -95,7 +99,9 @@ def _store(me: "Coordinator") -> "Iterator[Finding]":
     yield Finding(Health.OK, "guarantees", ", ".join(sorted(each.value for each in me.capabilities)))
 
 
-def _speed(what: str, took: float) -> Finding:
+def _speed(what: str, took: float) -> "Finding":
+    from comity.model import Finding, Health
+
     found = f"answered in {took * 1000:.1f} ms"
     if took < _SLOW:
         return Finding(Health.OK, what, found)
@@ -103,6 +109,8 @@ def _speed(what: str, took: float) -> Finding:
 
 
 def _plugins(me: "Coordinator") -> "Iterator[Finding]":
+    from comity.model import Finding, Health
+
     me.plugins.cli_commands()
     report = me.plugins.report()
     for each in report:
@@ -116,6 +124,7 @@ def _plugins(me: "Coordinator") -> "Iterator[Finding]":
 
 def _records() -> "Iterator[Finding]":
     from comity.logs import corrupt_counts
+    from comity.model import Finding, Health
 
     for kind, count in sorted(corrupt_counts.items()):
         fix = "find out what else writes there; such records are skipped and harm no others"

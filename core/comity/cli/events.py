@@ -7,7 +7,6 @@ import typer
 
 from comity.cli.options import Json, Namespace, Url, examples, target
 from comity.cli.screen import clean, out, paint
-from comity.model.events import SYSTEM_TOPIC, SystemEvent
 
 if TYPE_CHECKING:
     from comity import Coordinator
@@ -23,7 +22,7 @@ _DEFAULT_LAST = 20
 
 def events(
     ctx: typer.Context,
-    topics: Annotated[list[str] | None, typer.Argument(help="Which topics.", show_default=SYSTEM_TOPIC)] = None,
+    topics: Annotated[list[str] | None, typer.Argument(help="Which topics.", show_default="comity")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="Begin with so many of each topic.")] = _DEFAULT_LAST,
     after: Annotated[
@@ -35,6 +34,8 @@ def events(
     json: Json = False,
 ) -> None:
     """Show the events of some topics, by default those of the library itself."""
+    from comity.model import SYSTEM_TOPIC
+
     at = target(ctx, url, namespace, json)
     names = list(dict.fromkeys(topics or [SYSTEM_TOPIC]))
     with at.reading() as me:
@@ -112,6 +113,8 @@ def _line(item: "Event | Gap") -> str:
 
 def _told(item: "Event") -> str:
     """Tell the library's own events as sentences, others by sender and payload."""
+    from comity.model import SYSTEM_TOPIC, SystemEvent
+
     fact: Any = item.payload
     try:
         match item.type if item.topic == SYSTEM_TOPIC else "":

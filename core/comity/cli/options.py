@@ -1,9 +1,8 @@
 """The options that every command takes, before its name or after it."""
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-import attrs
 import typer
 
 if TYPE_CHECKING:
@@ -20,8 +19,7 @@ Namespace = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, errors on stderr too.")]
 
 
-@attrs.frozen
-class Target:
+class Target(NamedTuple):
     """Which namespace of which store a command works on, and how it answers."""
 
     url: str | None

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 _DROP_SECONDS = 5.0
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker that the contract kit puts on its tests."""
+    config.addinivalue_line("markers", "rule(*numbers): the rules of Comity's contract that a test holds")
+
+
 @pytest.fixture
 def comity_url() -> Iterator[str]:
     """Name the store: an in-process one, empty and the test's alone. Override it to test on another backend."""

@@ -21,7 +21,7 @@ from comity.model import SYSTEM_TOPIC, SystemEvent
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from comity._sync.coordinator import Coordinator
+    from comity import Coordinator
     from comity.cli.demo.crew import Crew, Message
     from comity.cli.demo.register import Register
     from comity.cli.demo.targets import Targets

@@ -15,8 +15,13 @@ import pytest
 
 _PARTS = ("conflicts", "corrupt", "leases", "liveness", "locks", "namespaces", "presence", "pubsub", "queue", "retries")
 # Before they are imported, so that a failing assertion tells the values.
-pytest.register_assert_rewrite(f"{__name__}.stage", *(f"{__name__}.steps_{part}" for part in _PARTS))
+pytest.register_assert_rewrite(
+    f"{__name__}.stage",
+    *(f"{__name__}.steps_{part}" for part in _PARTS),
+    *(f"{__name__}.{part}" for part in ("_async", "_sync", "_colour", "flows_cancelled", "flows_interrupted")),
+)
 
+from comity.testing.kit.flows import AsyncFlowContract, FlowContract  # noqa: E402
 from comity.testing.kit.stage import Stage, StepTests  # noqa: E402
 from comity.testing.kit.steps_conflicts import ConflictSteps  # noqa: E402
 from comity.testing.kit.steps_corrupt import CorruptRecordSteps  # noqa: E402
@@ -30,8 +35,10 @@ from comity.testing.kit.steps_queue import QueueSteps  # noqa: E402
 from comity.testing.kit.steps_retries import RetrySteps  # noqa: E402
 
 __all__ = [
+    "AsyncFlowContract",
     "ConflictSteps",
     "CorruptRecordSteps",
+    "FlowContract",
     "LeaseSteps",
     "LivenessSteps",
     "LockSteps",

@@ -1,0 +1,1 @@
+"""The flow tests. Written here, in asyncio; the twin is generated."""

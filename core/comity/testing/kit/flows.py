@@ -1,0 +1,16 @@
+"""The rules about flows, put together for both colours."""
+
+from __future__ import annotations
+
+from comity.testing.kit._async.flows_leases import AsyncLeaseFlows
+from comity.testing.kit._async.flows_locks import AsyncLockFlows
+from comity.testing.kit._sync.flows_leases import LeaseFlows
+from comity.testing.kit._sync.flows_locks import LockFlows
+
+
+class AsyncFlowContract(AsyncLockFlows, AsyncLeaseFlows):
+    """All rules about flows, in asyncio."""
+
+
+class FlowContract(LockFlows, LeaseFlows):
+    """All rules about flows, blocking."""
