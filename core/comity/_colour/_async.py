@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from comity.errors import WrongLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator, Iterable
+    from collections.abc import Generator, Iterable
     from types import TracebackType
 
 T = TypeVar("T")
@@ -78,8 +79,11 @@ class AsyncHome:
                 await asyncio.sleep(_JOIN_STEP)
 
 
-class AsyncPending(Generic[T]):
-    """One object that can be awaited for its value or entered as ``async with``."""
+class AsyncPending(Coroutine[Any, Any, T]):
+    """One object that can be awaited for its value or entered as ``async with``.
+
+    It is a coroutine besides, so that ``asyncio.create_task`` and ``TaskGroup.create_task`` take it.
+    """
 
     __slots__ = ("_coroutine", "_value")
 
@@ -89,6 +93,18 @@ class AsyncPending(Generic[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._coroutine.__await__()
+
+    def send(self, value: Any) -> Any:
+        """Go on, as a coroutine does."""
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise in it, as in a coroutine."""
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        """End it unfinished, as a coroutine."""
+        self._coroutine.close()
 
     async def __aenter__(self) -> T:
         self._value = await self._coroutine
