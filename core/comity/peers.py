@@ -40,7 +40,7 @@ class Peers:
         self._known: dict[str, SessionInfo] = {}
 
     def on_joined(self, handler: Callable[[SessionInfo], object]) -> Callable[[], None]:
-        """Register a handler of joins; the watch is in force when this returns, unless the store is away."""
+        """Register a handler of joins; the watch is in force soon, see `wait_until_watching`."""
         return self._register(self._joined, handler)
 
     def on_left(self, handler: Callable[[SessionInfo, str], object]) -> Callable[[], None]:
@@ -75,6 +75,7 @@ class Peers:
     def close(self) -> None:
         """Stop watching (any thread, idempotent)."""
         self._closed.set()
+        self._watching.set()  # who waits for it goes on
         watch = self._watch
         if watch is not None:
             watch.close()

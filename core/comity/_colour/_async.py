@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from comity.errors import WrongLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from types import TracebackType
 
 T = TypeVar("T")
@@ -62,13 +62,23 @@ class AsyncHome:
 
     __slots__ = ("loop",)
 
+    may_block = False
+    """Whether a plain call may wait for the store."""
+
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
 
     def check(self) -> None:
-        """Raise `WrongLoop` in any other loop."""
-        if asyncio.get_running_loop() is not self.loop:
+        """Raise `WrongLoop` in any other loop, and outside of all."""
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            raise WrongLoop from None
+        if running is not self.loop:
             raise WrongLoop
+
+    def block(self, wait: Callable[[float], object], seconds: float) -> None:
+        """Do nothing: a loop must not be blocked."""
 
     async def join(self, threads: Iterable[threading.Thread], timeout: float) -> None:
         """Wait until the threads have ended, up to `timeout` seconds each; never for the calling one."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 class Flag:
@@ -41,11 +41,18 @@ class Home:
 
     __slots__ = ("loop",)
 
+    may_block = True
+    """Whether a plain call may wait for the store."""
+
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def check(self) -> None:
         """Do nothing: every thread will do."""
+
+    def block(self, wait: Callable[[float], object], seconds: float) -> None:
+        """Call `wait`, which takes up to `seconds`: a thread may block."""
+        wait(seconds)
 
     def join(self, threads: Iterable[threading.Thread], timeout: float) -> None:
         """Wait until the threads have ended, up to `timeout` seconds each; never for the calling one."""

@@ -79,9 +79,12 @@ class Sessions:
         """Call `handler(session)` for every session that joins from now on; return its remover. A decorator too.
 
         Handlers run off the caller's thread, in order; one that raises does not stop the others.
+        The blocking colour returns when the watch is in force; in asyncio that may be a moment later.
         """
         self._space.check("sessions.on_joined")
-        return self._peers.on_joined(handler)
+        remove = self._peers.on_joined(handler)
+        self._space.home.block(self._peers.wait_until_watching, self._space.seam.deadline)
+        return remove
 
     def on_left(self, handler: Callable[[SessionInfo, str], object]) -> Callable[[], None]:
         """Call `handler(session, reason)` for every session that ends; as `on_joined`.
@@ -89,7 +92,9 @@ class Sessions:
         `session` is its last known record, or its id alone when none was ever seen.
         """
         self._space.check("sessions.on_left")
-        return self._peers.on_left(handler)
+        remove = self._peers.on_left(handler)
+        self._space.home.block(self._peers.wait_until_watching, self._space.seam.deadline)
+        return remove
 
     def on_lost(self, handler: Callable[[SessionLost], object]) -> Callable[[], None]:
         """Call `handler(error)` when this session is lost, off the caller's thread; return its remover."""
