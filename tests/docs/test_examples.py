@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ from sybil import Example, Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/howto/*.md")), *sorted(ROOT.glob("docs/tutorials/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(page for part in ("tutorials", "howto", "explanation") for page in sorted(ROOT.glob(f"docs/{part}/*.md"))),
+]
 
 
 def examples_of(page: Path) -> list[Example]:
