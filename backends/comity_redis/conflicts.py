@@ -142,10 +142,10 @@ class _Facts:
 
     def _counter(self) -> bytes:
         """Return the grant counter, 16 digits: of the lock's record, else of what is left of the name."""
-        held = self.lock[1:17] if self.lock else b""
-        for text in (held, (self.past or b"")[:16], (self.verdicts or b"")[:16]):
-            if len(text) == 16 and text.isdigit():  # noqa: PLR2004 - as tokens are written
-                return text
+        for text in ((self.lock or b"")[1:], self.past or b"", self.verdicts or b""):
+            counter, parted, _ = text.partition(RS)
+            if parted and len(counter) == 16 and counter.isdigit():  # noqa: PLR2004 - as tokens are written
+                return counter
         return b"0" * 16
 
     def _party(self, agent_id: str, record: bytes | None, deadline: bytes | None, held: tuple[Holder, ...]) -> Party:

@@ -57,9 +57,9 @@ hour at least, after which they are forgotten by some later step that publishes,
 So what is kept of topics is bounded by how many were in use in that time.
 
 Channels. ``l:<address>`` one listener: ``g`` FS name FS request FS token FS own ttl (0: none) FS
-microseconds, a grant; on the session's channel when the request named no listener. ``s:<o>`` a session:
-``l`` FS name FS request FS token FS reason, a loss; ``n``, news.
-``n`` everybody: ``h``, hurry. ``p:<topic>`` who follows a topic: the number of its new event.
+microseconds, a grant; on the session's channel when the request named no listener. ``s:<o>`` a
+session: ``l`` FS name FS request FS token FS reason, a loss; ``n``, news. ``n`` everybody: ``h``,
+hurry. ``p:<topic>`` who follows a topic: the number of its new event.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from comity_redis.op import Runner
     from comity_redis.verbs import Verbs
 
+_FIELDS = [b"t", b"a", b"s", b"p"]
 _NOWHERE = TopicPosition(0, 0)
 _LARGEST = 2**63
 """Stream ids are larger than any number that a topic reaches; a position may say anything."""
@@ -167,15 +168,17 @@ def _slice(topic: str, after: int, end: TopicPosition, entries: list[Any], lengt
 def _events(topic: str, entries: list[Any]) -> Iterator[StoredEvent]:
     """Read what a stream holds, without what is no event (X7)."""
     for entry_id, fields in entries:
+        number, _, more = entry_id.partition(b"-")
         try:
-            number, _, more = entry_id.partition(b"-")
-            names, (kind, at_ms, sender, payload) = fields[::2], fields[1::2]
-            if more != b"0" or names != [b"t", b"a", b"s", b"p"]:
-                corrupt("event", f"{topic} {entry_id.decode(errors='replace')}", names)
-                continue
-            yield StoredEvent(int(number), int(at_ms), kind.decode(), payload, sender.decode())
+            kind, at_ms, sender, payload = fields[1::2]
+            event = StoredEvent(int(number), int(at_ms), kind.decode(), payload, sender.decode())
         except ValueError as error:
-            corrupt("event", f"{topic} {entry_id.decode(errors='replace')}", error)
+            corrupt("event", f"{topic} {entry_id.decode()}", error)
+            continue
+        if more == b"0" and fields[::2] == _FIELDS:
+            yield event
+        else:
+            corrupt("event", f"{topic} {entry_id.decode()}", "no step put it there")
 
 
 def _cursor(name: str) -> Callable[[bytes | None], Mapping[str, TopicPosition]]:

@@ -1,10 +1,14 @@
 -- Decisions on record about a name. They stand while its grant counter is the one they were made under, and
 -- both their sessions live.
 
--- The grant counter of a name whose lock record was written.
+-- The grant counter of a name whose lock record was written: there, or in what is left of the name.
 local function counter_of(name)
-  local held = match(call('HGET', LOCKS, name) or '', '^[xs](%d+)\30')
-  return held or sub(call('HGET', PAST, name) or call('HGET', VERDICTS, name) or NEVER, 1, 16)
+  for _, text in ipairs({sub(call('HGET', LOCKS, name) or '', 2), call('HGET', PAST, name) or '',
+    call('HGET', VERDICTS, name) or ''}) do
+    local counter = match(text, '^(%d+)\30')
+    if counter and #counter == 16 then return counter end
+  end
+  return NEVER
 end
 
 -- Text as {winner, loser, strategy, reason}, nil when it is no decision or one of the two does not live.

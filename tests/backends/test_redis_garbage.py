@@ -1,0 +1,61 @@
+"""Rule X7 in Redis: garbage in every key harms nothing but itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from comity.testing.kit import CorruptRecordSteps
+from comity_redis import RedisBackend
+from comity_redis.keys import Keys
+from tests.backends.redis_spaces import KINDS, client_of, opener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from comity.ports import Backend
+    from comity.testing.kit.stage import MakeBackend
+    from tests.servers import Servers
+
+GARBAGE = (b"!garbage", b"!\x1f\x1e\xff", b"!lock\x1f" * 9)
+"""Byte order puts these before any name."""
+
+
+class TestGarbage(CorruptRecordSteps):
+    @pytest.fixture(params=KINDS)
+    def kind(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.fixture
+    def make_backend(self, kind: str, redis_servers: Servers) -> MakeBackend:
+        return opener(kind, redis_servers)
+
+    @pytest.fixture
+    def spoil(self, kind: str, redis_servers: Servers) -> Iterator[Callable[[Backend], None]]:
+        with client_of(kind, redis_servers) as client:
+
+            def spoil(backend: Backend) -> None:
+                assert isinstance(backend, RedisBackend)
+                _spoil(client, Keys(backend.namespace))
+
+            yield spoil
+
+
+def _spoil(client: Any, keys: Keys) -> None:
+    for name in ("leases", "records", "locks", "past", "ids", "verdicts", "cursors"):
+        client.hset(keys[name], mapping=dict.fromkeys(GARBAGE, b"garbage\x1f\x1e"))
+    client.hset(keys["meta"], mapping={"topic:!": "garbage", "!": "\x1f"})
+    for text in GARBAGE:
+        for name in ("own", "ended", "topics", "published"):
+            client.zadd(keys[name], {text: 0})
+        client.zadd(keys["live"], {text: 10**15})
+        client.zadd(keys["queue"], {text: 0, b"lock\x1f" + text: 0})
+    for session in client.zrange(keys["live"], 0, -1):
+        client.zadd(keys["own"], {session + b"\x1f" + kind + b"\x1f": 0 for kind in (b"q", b"p", b"n", b"v", b"?")})
+    held = client.hget(keys["locks"], "lock")
+    counter, *holders = held.split(b"\x1e")
+    client.hset(keys["locks"], "lock", b"\x1e".join((counter, b"garbage", *holders)))
+    client.hset(keys["past"], "lock", counter[1:] + b"\x1egarbage\x1e")
+    client.hset(keys["verdicts"], "lock", counter[1:] + b"\x1egarbage")
+    client.xadd(keys.topic("news"), {"what": "else"}, id="1-1")
