@@ -61,16 +61,19 @@ class Ear:
         return self._threads
 
     def prepare(self, ref: SessionRef | None) -> str:
-        """Make the listener for an incarnation, not connected yet; return its address."""
+        """Make the listener for an incarnation; return its address. It connects with `start`."""
         with self._guard:
             if self._closed.is_set():
                 raise Closed
-            old, self._thread = self._listener, None
+            old, listened = self._listener, self._thread is not None
+            self._thread = None
             self._up.clear()
             self._listener = self._session.backend.listener(ref)
             for topic in self._followers:
                 self._listener.follow(topic)
             address = self._listener.address
+            if listened:
+                self.start()  # whoever follows a topic goes on, whatever comes of the new incarnation
         if old is not None:
             old.close()
         return address

@@ -195,6 +195,8 @@ class Heart:
             announced = session.seam.run(session.backend.presence.announce(session.announcement(ref, address)))
         except SessionLost:
             return
-        session.begin(ref, announced, sent)
+        if not session.begin(ref, announced, sent):
+            session.seam.settle(session.backend.presence.depart(ref))
+            return
         self._rejoin_now = False
         self._schedule(session.info.heartbeat_interval)

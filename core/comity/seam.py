@@ -16,7 +16,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from comity.errors import BackendUnavailable, ComityError
+from comity.errors import BackendUnavailable, Closed, ComityError
 from comity.ops import Effect, Op
 
 if TYPE_CHECKING:
@@ -80,12 +80,18 @@ class Seam:
         self.deadline = deadline
         self.interceptors = tuple(interceptors)
         self.unsettled = Unsettled()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Let no step be tried again: everything is being closed (any thread)."""
+        self._stopped.set()
 
     def run(self, op: Op[T], seconds: float | None = None, *, undo: bool = True) -> T:
         """Perform `op` within `seconds` (default: the deadline), retrying while the store is away.
 
         Without `undo` the caller itself looks after what an unknown outcome may leave behind.
-        Raises `BackendUnavailable` when the store stayed away, and the refusals the port names.
+        Raises `BackendUnavailable` when the store stayed away, `Closed` when all was closed meanwhile, and the
+        refusals the port names.
         """
         budget = self.deadline if seconds is None else seconds
         started = time.monotonic()
@@ -96,7 +102,7 @@ class Seam:
                 try:
                     return self._perform(op, max(left, 0.0), attempt)
                 except BackendUnavailable as error:
-                    time.sleep(self._pause(op, error, attempt, started, budget, undo=undo))
+                    self._stopped.wait(self._pause(op, error, attempt, started, budget, undo=undo))
                 attempt += 1
         except ComityError:
             raise
@@ -183,11 +189,14 @@ class Seam:
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempt, 10))
         pause = longest * random.uniform(0.5, 1.0)
         waited = time.monotonic() - started
-        if waited + pause < budget:
+        stopped = self._stopped.is_set()
+        if waited + pause < budget and not stopped:
             return pause
         leftover = self._leftover(op, undo=undo)
         if leftover is not None:
             self.unsettled.add(leftover)
+        if stopped:
+            raise Closed from error
         raise BackendUnavailable(error.where, error.why, step=op.name, waited=waited) from error
 
     @staticmethod

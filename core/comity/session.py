@@ -125,9 +125,11 @@ class OwnSession:
         """Describe the announcement of incarnation `ref`, heard at `address`."""
         return Announcement(ref, self.info, address)
 
-    def begin(self, ref: SessionRef, announced: Announced, sent: float) -> None:
-        """The announcement sent at `sent` was accepted: the session lives."""
+    def begin(self, ref: SessionRef, announced: Announced, sent: float) -> bool:
+        """The announcement sent at `sent` was accepted: the session lives. False when all was closed meanwhile."""
         with self._guard:
+            if self.phase is Phase.CLOSED:
+                return False
             self.ref = ref
             self.info = attrs.evolve(self.info, started_ms=announced.started_ms)
             self.deadline = sent + self.info.session_ttl
@@ -135,6 +137,7 @@ class OwnSession:
             self.failures, self.version, self.lost_reason = 0, announced.version, ""
             self.phase = Phase.LIVE
         self.plugins.session_started(self.info)
+        return True
 
     def absorb(self, ref: SessionRef, beat: Beat, sent: float) -> bool:
         """Take in a heartbeat's answer; tell whether what is held changed and must be listed."""
@@ -181,21 +184,29 @@ class OwnSession:
         with self._guard:
             if self.phase is not Phase.LIVE or self.ref is None:
                 return None
-            self.phase, self.lost_reason = Phase.DEPARTED, "departed"
-            op = self.backend.presence.depart(self.ref)
+            self.phase = Phase.DEPARTED
+            return self._departed(self.ref)
+
+    def close(self) -> tuple[bool, Op[bool] | None]:
+        """Refuse every later call; return whether this call closed it, and what `leave` would."""
+        with self._guard:
+            if self.phase is Phase.CLOSED:
+                return False, None
+            ref = self.ref if self.phase is Phase.LIVE else None
+            self.phase = Phase.CLOSED  # before anybody wakes: who was blocked is told that all is closed
+            op = None if ref is None else self._departed(ref)
+        self.holdings.ask_again()
+        return True, op
+
+    def _departed(self, ref: SessionRef) -> Op[bool]:
+        """Give up what the session has, and return the step that tells the store, carried until it is answered."""
+        self.lost_reason = "departed"
         self.seam.unsettled.clear()
+        op = self.backend.presence.depart(ref)
+        self.seam.unsettled.add(op)
         self.holdings.lose_all("its session departed")
         self.plugins.session_ended(self.info, "departed")
         return op
-
-    def close(self) -> bool:
-        """Refuse every later call; tell whether this call closed it."""
-        with self._guard:
-            if self.phase is Phase.CLOSED:
-                return False
-            self.phase = Phase.CLOSED
-        self.holdings.ask_again()
-        return True
 
     # What its leases ask
 

@@ -17,7 +17,7 @@ from comity._async.space import AsyncSpace
 from comity._colour._async import AsyncHome
 from comity.dispatch import Dispatcher
 from comity.ear import Ear
-from comity.errors import BackendUnavailable, ComityError
+from comity.errors import BackendUnavailable, Closed, ComityError
 from comity.heart import Heart
 from comity.ids import Ids
 from comity.model import AgentCredentials, SessionRef
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from comity.strategies import Strategy
 
 _MAX_TRIES = 32
+_CLEAN_SECONDS = 0.5
 _JOIN_SECONDS = 6.0
 _DRAIN_SECONDS = 2.0
 
@@ -145,11 +146,16 @@ class AsyncCoordinator:
         ref = session.ref
         if ref is not None and session.over(ref) is None:
             return session.info
+        for op in space.seam.unsettled.all():  # an earlier life may not have ended in the store yet
+            if not await space.seam.asettle(op):
+                break
         ref = SessionRef(session.info.agent_id, secrets.token_hex(16))
         address = self._ear.prepare(ref)
         sent = session.now()
         announced = await space.seam.arun(space.backend.presence.announce(session.announcement(ref, address)))
-        session.begin(ref, announced, sent)
+        if not session.begin(ref, announced, sent):
+            await space.seam.asettle(space.backend.presence.depart(ref))
+            raise Closed
         self._heart.start()
         self._ear.start()
         if space.plugins.wants_peers:
@@ -195,12 +201,21 @@ class AsyncCoordinator:
         raise BackendUnavailable(space.backend.url, "the session's record kept changing under the update")
 
     async def depart(self) -> None:
-        """Leave the namespace: locks go to the waiters, and ``session.left`` is published. `announce` joins again."""
+        """Leave the namespace: locks go to the waiters, and ``session.left`` is published. `announce` joins again.
+
+        Raises `BackendUnavailable`; the departure is then tried again in the background.
+        """
         space, session = self._space, self._session
         space.check("depart")
         op = session.leave()
-        if op is not None:
+        if op is None:
+            return
+        try:
             await space.seam.arun(op)
+        except BaseException:
+            self._heart.poke()  # it carries what is unsettled
+            raise
+        space.seam.unsettled.discard(op)
 
     async def close(self) -> None:
         """Depart, and free every thread and connection this coordinator made. Idempotent.
@@ -212,8 +227,7 @@ class AsyncCoordinator:
         if session.inherited:
             return  # the parent's to close
         with self._closing:
-            op = session.leave()
-            first = session.close()
+            first, op = session.close()
         if not first:
             return
         try:
@@ -223,14 +237,17 @@ class AsyncCoordinator:
             pass  # the store is away: the session ends at its deadline
         finally:
             self._stop()
+            threads = [*self._ear.threads, self._heart.thread, self._peers.thread]
+            running = [thread for thread in threads if thread is not None]
+            await space.home.join(running, _CLEAN_SECONDS)  # what they are about to send still finds the backend
             if self._owns_backend:
                 await space.backend.aclose()
-            threads = [*self._ear.threads, self._heart.thread, self._peers.thread]
-            await space.home.join([thread for thread in threads if thread is not None], _JOIN_SECONDS)
+            await space.home.join(running, _JOIN_SECONDS)
             await self._dispatcher.aclose(_DRAIN_SECONDS)
 
     def _stop(self) -> None:
         """Tell every thread and iterator to end."""
+        self._space.seam.stop()
         self._peers.close()
         for iterator in list(self._open):
             iterator.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from comity._async.following import AsyncFollowing
 from comity.errors import InvalidArgument
 from comity.events import Event, Gap, Position, event_id
+from comity.logs import corrupt
 from comity.model import StoredEvent, TopicPosition
 from comity.names import check_name, check_topic
 from comity.payloads import encode
@@ -58,7 +59,8 @@ class AsyncEvents:
     ) -> AsyncSubscription:
         """Yield the events of `topics` as they come: an async iterator and context manager.
 
-        `after`: ``"now"``, ``"start"`` (the oldest kept) or an event's `position`. `cursor`: start where the
+        `after`: ``"now"`` (when the block is entered, or the first event asked for), ``"start"`` (the oldest
+        kept) or an event's `position`. `cursor`: start where the
         cursor of that name was committed, when it was; see `AsyncSubscription.commit`. In order within a
         topic, in none between topics. What was trimmed or lost before it was read shows as a `Gap`.
         """
@@ -136,16 +138,20 @@ class AsyncSubscription:
     async def __anext__(self) -> Event | Gap:
         if not self._placed:
             await self._place()
-        found = await self._following.next("events.subscribe")
-        if found is None:
-            raise StopAsyncIteration
-        topic, place, item = found
-        self._yielded[topic] = place
-        if isinstance(item, StoredEvent):
-            return Event.of(topic, place, item, Position(dict(self._yielded)))
-        return item
+        while (found := await self._following.next("events.subscribe")) is not None:
+            topic, place, item = found
+            self._yielded[topic] = place
+            if not isinstance(item, StoredEvent):
+                return item
+            try:
+                return Event.of(topic, place, item, Position(dict(self._yielded)))
+            except ValueError as error:  # not JSON: a foreign hand wrote it
+                corrupt("event", f"{topic} {item.number}", error)
+        raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
+        if not self._placed:
+            await self._place()
         return self
 
     async def __aexit__(

@@ -35,6 +35,8 @@ class AsyncFollowing:
         self._ready: deque[Found] = deque()
         self._flag: AsyncFlag | None = None
         self._closed = False
+        self.stale = False
+        """Whether the latest read got no answer."""
 
     def place(self, after: Mapping[str, TopicPosition], *, from_oldest: Collection[str] = ()) -> None:
         """Start after these places; for topics in `from_oldest` what was trimmed already is no gap."""
@@ -71,11 +73,14 @@ class AsyncFollowing:
             flag.set()
 
     def _follow(self) -> AsyncFlag:
-        if self._flag is None:
-            self._flag = AsyncFlag()
+        flag = self._flag
+        if flag is None:
+            flag = self._flag = AsyncFlag()
             for topic in self._topics:
-                self._space.ear.follow(topic, self._flag)
-        return self._flag
+                self._space.ear.follow(topic, flag)
+            if self._closed:  # from another thread, before there was anything to unfollow
+                self.close()
+        return flag
 
     async def _read(self) -> bool | None:
         """Read the next page of each topic; None when the store is away, else whether anything was there."""
@@ -83,10 +88,12 @@ class AsyncFollowing:
         try:
             slices = await space.seam.arun(space.backend.pubsub.read(self._after, _PAGE))
         except BackendUnavailable:
+            self.stale = True
             return None
         except Closed:
             self._closed = True
             return False
+        self.stale = False
         for part in slices:
             self._take(part)
         return bool(self._ready)

@@ -62,9 +62,6 @@ class AsyncHome:
 
     __slots__ = ("loop",)
 
-    may_block = False
-    """Whether a plain call may wait for the store."""
-
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
 

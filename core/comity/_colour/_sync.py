@@ -41,9 +41,6 @@ class Home:
 
     __slots__ = ("loop",)
 
-    may_block = True
-    """Whether a plain call may wait for the store."""
-
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comity.errors import BackendUnavailable, ConflictLost, InvalidArgument, StrategyFailed
+from comity.logs import corrupt
 from comity.model import (
     SYSTEM_TOPIC,
     Action,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from comity._sync.space import Space
-    from comity.model import Contest, Granted, Holder, LockRequest, Party
+    from comity.model import Contest, Granted, Holder, LockRequest, Party, StoredEvent
     from comity.strategies import Strategy, StrategyChoice
 
 _MAX_TRIES = 32
@@ -65,6 +66,19 @@ def _consult(label: str, strategy: Strategy, conflict: Conflict) -> Decision:
     if isinstance(decision, Decision):
         return decision
     raise StrategyFailed(conflict.name, label, f"it answered {decision!r} instead of Take, Wait or GiveUp")
+
+
+def _recorded(event: StoredEvent) -> ConflictResult | None:
+    """Return the decision that an event tells of, None for another event and for one that cannot be read."""
+    if event.type != SystemEvent.CONFLICT_RESOLVED:
+        return None
+    try:
+        fact = decode(event.payload)
+        keys = ("name", "winner", "loser", "strategy", "reason", "token")
+        return ConflictResult(*(fact[key] for key in keys))
+    except (ValueError, KeyError, TypeError) as error:
+        corrupt("decision", str(event.number), error)
+        return None
 
 
 class Contender:
@@ -231,19 +245,9 @@ class Conflicts:
         while True:
             (part,) = space.seam.run(space.backend.pubsub.read({SYSTEM_TOPIC: position}, _PAGE))
             for event in part.events:
-                if event.type == SystemEvent.CONFLICT_RESOLVED:
-                    fact = decode(event.payload)
-                    if name is None or fact["name"] == name:
-                        results.append(
-                            ConflictResult(
-                                fact["name"],
-                                fact["winner"],
-                                fact["loser"],
-                                fact["strategy"],
-                                fact["reason"],
-                                fact["token"],
-                            )
-                        )
+                result = _recorded(event)
+                if result is not None and name in {None, result.resource}:
+                    results.append(result)
             if not part.events or part.events[-1].number >= part.last:
                 return results
             position = TopicPosition(part.epoch, part.events[-1].number)

@@ -19,7 +19,7 @@ from comity._sync.sessions import Sessions
 from comity._sync.space import Space
 from comity.dispatch import Dispatcher
 from comity.ear import Ear
-from comity.errors import BackendUnavailable, ComityError
+from comity.errors import BackendUnavailable, Closed, ComityError
 from comity.heart import Heart
 from comity.ids import Ids
 from comity.model import AgentCredentials, SessionRef
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from comity.strategies import Strategy
 
 _MAX_TRIES = 32
+_CLEAN_SECONDS = 0.5
 _JOIN_SECONDS = 6.0
 _DRAIN_SECONDS = 2.0
 
@@ -147,11 +148,16 @@ class Coordinator:
         ref = session.ref
         if ref is not None and session.over(ref) is None:
             return session.info
+        for op in space.seam.unsettled.all():  # an earlier life may not have ended in the store yet
+            if not space.seam.settle(op):
+                break
         ref = SessionRef(session.info.agent_id, secrets.token_hex(16))
         address = self._ear.prepare(ref)
         sent = session.now()
         announced = space.seam.run(space.backend.presence.announce(session.announcement(ref, address)))
-        session.begin(ref, announced, sent)
+        if not session.begin(ref, announced, sent):
+            space.seam.settle(space.backend.presence.depart(ref))
+            raise Closed
         self._heart.start()
         self._ear.start()
         if space.plugins.wants_peers:
@@ -197,12 +203,21 @@ class Coordinator:
         raise BackendUnavailable(space.backend.url, "the session's record kept changing under the update")
 
     def depart(self) -> None:
-        """Leave the namespace: locks go to the waiters, and ``session.left`` is published. `announce` joins again."""
+        """Leave the namespace: locks go to the waiters, and ``session.left`` is published. `announce` joins again.
+
+        Raises `BackendUnavailable`; the departure is then tried again in the background.
+        """
         space, session = self._space, self._session
         space.check("depart")
         op = session.leave()
-        if op is not None:
+        if op is None:
+            return
+        try:
             space.seam.run(op)
+        except BaseException:
+            self._heart.poke()  # it carries what is unsettled
+            raise
+        space.seam.unsettled.discard(op)
 
     def close(self) -> None:
         """Depart, and free every thread and connection this coordinator made. Idempotent.
@@ -214,8 +229,7 @@ class Coordinator:
         if session.inherited:
             return  # the parent's to close
         with self._closing:
-            op = session.leave()
-            first = session.close()
+            first, op = session.close()
         if not first:
             return
         try:
@@ -225,14 +239,17 @@ class Coordinator:
             pass  # the store is away: the session ends at its deadline
         finally:
             self._stop()
+            threads = [*self._ear.threads, self._heart.thread, self._peers.thread]
+            running = [thread for thread in threads if thread is not None]
+            space.home.join(running, _CLEAN_SECONDS)  # what they are about to send still finds the backend
             if self._owns_backend:
                 space.backend.close()
-            threads = [*self._ear.threads, self._heart.thread, self._peers.thread]
-            space.home.join([thread for thread in threads if thread is not None], _JOIN_SECONDS)
+            space.home.join(running, _JOIN_SECONDS)
             self._dispatcher.close(_DRAIN_SECONDS)
 
     def _stop(self) -> None:
         """Tell every thread and iterator to end."""
+        self._space.seam.stop()
         self._peers.close()
         for iterator in list(self._open):
             iterator.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from comity._sync.following import Following
 from comity.errors import InvalidArgument
 from comity.events import Event, Gap, Position, event_id
+from comity.logs import corrupt
 from comity.model import StoredEvent, TopicPosition
 from comity.names import check_name, check_topic
 from comity.payloads import encode
@@ -60,7 +61,8 @@ class Events:
     ) -> Subscription:
         """Yield the events of `topics` as they come: an iterator and context manager.
 
-        `after`: ``"now"``, ``"start"`` (the oldest kept) or an event's `position`. `cursor`: start where the
+        `after`: ``"now"`` (when the block is entered, or the first event asked for), ``"start"`` (the oldest
+        kept) or an event's `position`. `cursor`: start where the
         cursor of that name was committed, when it was; see `Subscription.commit`. In order within a
         topic, in none between topics. What was trimmed or lost before it was read shows as a `Gap`.
         """
@@ -138,16 +140,20 @@ class Subscription:
     def __next__(self) -> Event | Gap:
         if not self._placed:
             self._place()
-        found = self._following.next("events.subscribe")
-        if found is None:
-            raise StopIteration
-        topic, place, item = found
-        self._yielded[topic] = place
-        if isinstance(item, StoredEvent):
-            return Event.of(topic, place, item, Position(dict(self._yielded)))
-        return item
+        while (found := self._following.next("events.subscribe")) is not None:
+            topic, place, item = found
+            self._yielded[topic] = place
+            if not isinstance(item, StoredEvent):
+                return item
+            try:
+                return Event.of(topic, place, item, Position(dict(self._yielded)))
+            except ValueError as error:  # not JSON: a foreign hand wrote it
+                corrupt("event", f"{topic} {item.number}", error)
+        raise StopIteration
 
     def __enter__(self) -> Self:
+        if not self._placed:
+            self._place()
         return self
 
     def __exit__(

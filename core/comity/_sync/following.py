@@ -37,6 +37,8 @@ class Following:
         self._ready: deque[Found] = deque()
         self._flag: Flag | None = None
         self._closed = False
+        self.stale = False
+        """Whether the latest read got no answer."""
 
     def place(self, after: Mapping[str, TopicPosition], *, from_oldest: Collection[str] = ()) -> None:
         """Start after these places; for topics in `from_oldest` what was trimmed already is no gap."""
@@ -73,11 +75,14 @@ class Following:
             flag.set()
 
     def _follow(self) -> Flag:
-        if self._flag is None:
-            self._flag = Flag()
+        flag = self._flag
+        if flag is None:
+            flag = self._flag = Flag()
             for topic in self._topics:
-                self._space.ear.follow(topic, self._flag)
-        return self._flag
+                self._space.ear.follow(topic, flag)
+            if self._closed:  # from another thread, before there was anything to unfollow
+                self.close()
+        return flag
 
     def _read(self) -> bool | None:
         """Read the next page of each topic; None when the store is away, else whether anything was there."""
@@ -85,10 +90,12 @@ class Following:
         try:
             slices = space.seam.run(space.backend.pubsub.read(self._after, _PAGE))
         except BackendUnavailable:
+            self.stale = True
             return None
         except Closed:
             self._closed = True
             return False
+        self.stale = False
         for part in slices:
             self._take(part)
         return bool(self._ready)

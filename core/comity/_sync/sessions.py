@@ -27,6 +27,7 @@ class Sessions:
         self._space, self._track, self._peers = space, track, peers
         self._guard = threading.Lock()
         self._version: int | None = None
+        self._epoch = 0
         self._members: tuple[SessionInfo, ...] = ()
 
     def active(
@@ -44,12 +45,14 @@ class Sessions:
         space = self._space
         space.check("sessions.active")
         with self._guard:
-            known, members = self._version, self._members
+            known, epoch, members = self._version, self._epoch, self._members
         answer = space.seam.run(space.backend.presence.members(known))
+        if answer.sessions is None and answer.epoch != epoch:  # the store began anew and counted up to here again
+            answer = space.seam.run(space.backend.presence.members(None))
         if answer.sessions is not None:
             members = answer.sessions
             with self._guard:
-                self._version, self._members = answer.version, members
+                self._version, self._epoch, self._members = answer.version, answer.epoch, members
         return [
             info
             for info in members

@@ -12,7 +12,7 @@ from comity._sync.following import Following
 from comity.errors import BackendUnavailable
 from comity.events import Gap
 from comity.logs import corrupt, log
-from comity.model import SYSTEM_TOPIC, SystemEvent, TopicPosition
+from comity.model import SYSTEM_TOPIC, Liveness, SystemEvent, TopicPosition
 from comity.presence import Joined, Left, Snapshot, Updated
 from comity.records import read_session_event
 
@@ -37,12 +37,16 @@ class Watch:
         self._space = space
         self._following = Following(space, (SYSTEM_TOPIC,))
         self._known: dict[str, SessionInfo] = {}
-        self._placed = self._gap = self._closed = False
-        self.stale = False
-        """Whether the store has not answered lately: then changes may be late. Peers are never called dead for it."""
+        self._placed = self._gap = self._closed = self._unread = False
 
     def __iter__(self) -> Self:
         return self
+
+    @property
+    def stale(self) -> bool:
+        """Whether the store has not answered lately: then changes may be late. Peers are never called dead for it."""
+        silent = self._space.session.liveness is Liveness.SUSPECT
+        return self._unread or self._following.stale or silent
 
     def __next__(self) -> Change:
         while not self._closed:
@@ -70,12 +74,12 @@ class Watch:
         try:
             members = space.seam.run(space.backend.presence.members(None))
         except BackendUnavailable as error:
-            if not self.stale:
+            if not self._unread:
                 log(logging.WARNING, "watch_stale", error=str(error))
-            self.stale = True
+            self._unread = True
             Flag().wait(_RETRY)
             return None
-        self.stale = False
+        self._unread = False
         sessions = members.sessions or ()
         self._known = {info.agent_id: info for info in sessions}
         self._following.place({SYSTEM_TOPIC: TopicPosition(members.epoch, members.position)})
