@@ -49,6 +49,7 @@ class AsyncWait:
         waiter = space.session.holdings.await_grant(request.request_id, self._flag, self._began)
         space.ear.expect(+1)
         try:
+            space.session.require("locks.acquire")  # whoever ended it before this wait was registered woke nobody
             return await self._wait(waiter, answer, sent)
         except LockTimeout:
             raise  # has withdrawn

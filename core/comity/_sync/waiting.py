@@ -51,6 +51,7 @@ class Wait:
         waiter = space.session.holdings.await_grant(request.request_id, self._flag, self._began)
         space.ear.expect(+1)
         try:
+            space.session.require("locks.acquire")  # whoever ended it before this wait was registered woke nobody
             return self._wait(waiter, answer, sent)
         except LockTimeout:
             raise  # has withdrawn
