@@ -46,7 +46,7 @@ def demo(
         Path, typer.Argument(metavar="PATH", help="Whose files; default: this folder.", show_default=False)
     ] = Path(),
     sessions: Annotated[int, typer.Option(min=4, max=64, metavar="N", help="How many processes.")] = 6,
-    seconds: Annotated[float, typer.Option(min=4, max=3600, metavar="S", help="How long they work.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=2, max=3600, metavar="S", help="How long they work.")] = 10.0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the journal and say where it is.")] = False,
     sabotage: Annotated[Sabotage | None, typer.Option(help="Break a rule on purpose, to see the verdict fail.")] = None,
     url: Url = None,

@@ -93,7 +93,7 @@ class Director:
     def run(self) -> None:
         """Run it from the first process to the last; what went wrong stands in the journal."""
         plan, crew = self._plan, self._crew
-        self._register.note("plan", agents=self._agents, queue=plan.targets.queue.name, seconds=plan.seconds)
+        self._register.note("plan", agents=self._agents, queue=plan.targets.queue.name, stops=CAN_STOP)
         self._reader.start()
         self._start()
         crew.tell_all("start")

@@ -1,0 +1,82 @@
+"""A store for each test, and the command line as people start it: a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+import attrs
+import pytest
+
+import comity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SECONDS = 30.0
+COMMAND = [sys.executable, "-P", "-m", "comity.cli"]
+
+
+@attrs.frozen
+class Shell:
+    """Starts commands on one store."""
+
+    url: str
+    environ: dict[str, str]
+
+    def __call__(self, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        environ = {**self.environ, **more}
+        return subprocess.run(
+            [*COMMAND, *args], env=environ, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+
+    def json(self, *args: str, **more: str) -> Any:
+        """Run a command that succeeds, and return what it wrote."""
+        done = self(*args, "--json", **more)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    @contextlib.contextmanager
+    def started(self, *args: str, stdin: IO[str] | None = None, **more: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a command that goes on, and end it in any case."""
+        environ = {**self.environ, "PYTHONUNBUFFERED": "1", **more}
+        with subprocess.Popen(
+            [*COMMAND, *args],
+            env=environ,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def connect(self, agent_id: str, **more: Any) -> comity.Coordinator:
+        """Join the same store from the test."""
+        return comity.connect(self.url, namespace="default", agent_id=agent_id, **more)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Commands on a SQLite file of the test's own, in a pipe, without any settings of the caller's."""
+    url = f"sqlite:///{tmp_path / 'state' / 'comity.db'}"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("COMITY_", "NO_COLOR"))}
+    return Shell(url, {**environ, "COMITY_URL": url, "PYTHONIOENCODING": "utf-8"})
+
+
+def until(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
+    """Wait until `condition` is true, and return what it answered."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)
+    return answer
