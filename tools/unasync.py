@@ -80,6 +80,7 @@ RULES = (
     Rule(r"\bawait ", ""),
     Rule(r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
     word("StopAsyncIteration", "StopIteration"),
+    word("anext", "next"),
     # classes: AsyncLease -> Lease, AsyncIterator -> Iterator, ...
     Rule(r"\bAsync(?=[A-Z])", ""),
     # modules and functions that exist once per colour

@@ -60,11 +60,13 @@ def _cleared_seat(step: Step, request_id: str, name: str = "", *, asks: bool = T
 def _to_end(step: Step, session: SessionRef, request_id: str) -> Seat | None:
     """Return what its session wants to end; mark what is not there, so that it never begins."""
     end_one_due(step, step.incarnation(session))
+    seat = seat_of(step, request_id)
+    if seat is not None and seat.incarnation != session.incarnation:
+        return None  # another's: nothing is touched, its queue neither
     seat = _cleared_seat(step, request_id)
     if seat is None:
         step.mark(Kind.REQUEST, request_id, How.VOID)
-        return None
-    return seat if seat.incarnation == session.incarnation else None
+    return seat
 
 
 def _begin(step: Step, request: LockRequest, session: SessionRow) -> Granted | Queued | Held:

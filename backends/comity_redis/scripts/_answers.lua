@@ -14,10 +14,11 @@ local function granted(h)
   return {'G', h.token, h.due > 0 and h.due - now or -1, now_us}
 end
 
--- The answer for a request id that is over, nil when it is not.
-local function ended(gid)
+-- The answer for a request id that is over, nil when it is not. One that holds `s` or waits is not, whatever
+-- its mark: another session may have released what is not its own.
+local function ended(s, gid)
   local score = call('ZSCORE', ENDED, gid)
-  if not score then return nil end
+  if not score or waiting(gid) or (s and (holding(s, gid) or holding(s, gid, s.lapsed))) then return nil end
   local taken = tonumber(score) % 1 == TAKEN
   return {'E', taken and 1 or 0, taken and why(gid) or '', now_us}
 end

@@ -37,15 +37,15 @@ end
 --@include _step.lua
 --@include _answers.lua
 if not lives(o) then return {'L', why(o)} end
-local over = ended(gid)
-if over then return over end
 local s = state(name)
+local over = ended(s, gid)
+if over then return over end
 asking = gid
 clear(s)
-over = ended(gid)
-if over then return over end
 local h = holding(s, gid)
 if h then return granted(h) end
+over = ended(s, gid)
+if over then return over end
 local w = waiting(gid)
 if w then
   if w.ear ~= ARGV[10] then -- it may be heard elsewhere now

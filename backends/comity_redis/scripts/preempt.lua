@@ -11,15 +11,15 @@
 local sid, gid, name, mode = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 local o = sid .. FS .. ARGV[2]
 if not lives(o) then return {'L', why(o)} end
-local over = ended(gid)
-if over then return over end
 local s = state(name)
+local over = ended(s, gid)
+if over then return over end
 asking = gid
 clear(s)
-over = ended(gid)
-if over then return over end
 local h = holding(s, gid)
 if h then return granted(h) end
+over = ended(s, gid)
+if over then return over end
 h = s.holders[1]
 if #s.holders ~= 1 or h.token ~= ARGV[9] then return with_holders({'C', now_us}, s) end
 local w = waiting(gid)

@@ -25,5 +25,5 @@ if found then
     commit()
   end
 end
-if not h then return ended(gid) or {'E', 0, '', now_us} end
+if not h then return ended(nil, gid) or {'E', 0, '', now_us} end
 return {'R', h.due > 0 and h.due - now or -1, now_us}

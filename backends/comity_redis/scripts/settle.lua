@@ -70,8 +70,8 @@ end
 
 -- The request that the name is handed to when `o` wins it; nil when `o` does not want it now.
 local function wish(o)
-  if o == asker and not call('ZSCORE', ENDED, take) then
-    local w = waiting(take)
+  local w = waiting(take)
+  if o == asker and (w or not call('ZSCORE', ENDED, take)) then
     if w or full(o, tonumber(ARGV[10])) then return w end
     return {mode = ARGV[8], gid = take, sid = ARGV[5], o = o, ttl = tonumber(ARGV[9]), flow = ARGV[11]}
   end

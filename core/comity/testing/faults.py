@@ -90,6 +90,16 @@ class Faults:
         self.cut()
         coordinator._ear.close()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - a process that dies asks nobody
 
+    def reseed(self, seed: int) -> None:
+        """Begin the series of chances anew."""
+        self._random.seed(seed)
+
+    @property
+    def pending(self) -> list[str]:
+        """What rules with a number of times have still to do: steps that were never performed so often."""
+        with self._guard:
+            return [" ".join(sorted(rule.steps)) for rule in self._rules if rule.left]
+
     # What core asks
 
     def before(self, op: Op[object], attempt: int) -> None:  # noqa: ARG002 - as the seam calls it

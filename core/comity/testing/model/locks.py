@@ -182,12 +182,14 @@ class ModelLocks:
         space.asking = request_id
         end_if_due(space, session)
         entry = space.requests.get(request_id)
+        if entry and entry.request.session != session:
+            return None  # another's: nothing is touched, its queue neither
         if entry:
             clear_the_way(space, names_of(entry))
         entry = space.requests.get(request_id)
         if entry is None:
             space.requests_over.keep(request_id, Mark(End.WITHDRAWN), space.now_ms)
-        return entry if entry and entry.request.session == session else None
+        return entry
 
     def renew(
         self,
