@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,3 +95,16 @@ def test_people_see_the_fix_below_the_table(shell: Shell) -> None:
     assert done.returncode == 1
     assert any(line.startswith("fail") for line in done.stdout.splitlines())
     assert any(line.startswith("fix plugin: ") for line in done.stdout.splitlines())
+
+
+def test_records_that_cannot_be_read_are_counted(shell: Shell, tmp_path: Path) -> None:
+    with shell.connect("good"), shell.connect("bad"):
+        base = sqlite3.connect(tmp_path / "state" / "comity.db")
+        base.execute("UPDATE records SET body = ? WHERE CAST(body AS TEXT) LIKE '%bad%'", (b"garbage",))
+        base.commit()
+        base.close()
+        assert [row["agent_id"] for row in shell.json("sessions")] == ["good"]
+        status, found = look(shell)
+    assert status == 0
+    assert found["corrupt records"]["health"] == "warn"
+    assert "1" in found["corrupt records"]["found"]

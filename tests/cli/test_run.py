@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity.cli.descent import Process, descendants
-from tests.cli.conftest import until
+from tests.cli.conftest import COMMAND, until
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell
@@ -191,8 +192,6 @@ def test_stopped_past_the_lease_it_stops_the_command(shell: Shell) -> None:
 
 
 def test_descendants_are_found_and_told_from_later_ones() -> None:
-    import subprocess
-
     with subprocess.Popen(["sh", "-c", "sleep 60 & wait"]) as parent:
         try:
             (child,) = until(lambda: descendants(parent.pid))
@@ -205,3 +204,20 @@ def test_descendants_are_found_and_told_from_later_ones() -> None:
             until(lambda: not child.runs())
         finally:
             parent.kill()
+
+
+def test_an_interrupt_at_the_terminal_comes_once(shell: Shell) -> None:
+    code = "import signal, sys, time; seen = []; signal.signal(signal.SIGINT, lambda *_: seen.append(1)); "
+    code += "print('ready', flush=True); time.sleep(0.7); time.sleep(0.3); print('interrupts', len(seen), flush=True)"
+    command = [*COMMAND, "run", "--lock", "x", *python(code)]
+    spawn = f"import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn({command!r})))"
+    with subprocess.Popen(
+        [sys.executable, "-c", spawn], env=shell.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as terminal:
+        assert terminal.stdin is not None
+        assert terminal.stdout is not None
+        assert terminal.stdout.readline().strip() == "ready"
+        terminal.stdin.write("\x03")
+        terminal.stdin.flush()
+        assert "interrupts 1" in terminal.stdout.read()
+        assert terminal.wait(10) == 0

@@ -1,6 +1,7 @@
 """``comity doctor``: what is well, what is not, and the fix of each."""
 
 import json as js
+import secrets
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def examine(at: Target) -> "Iterator[Finding]":
 
 def _store(me: "Coordinator") -> "Iterator[Finding]":
     from comity.errors import BackendUnavailable, BackendUnfit, ComityError
-    from comity.model import Finding, Health
+    from comity.model import Finding, Health, SessionRef
     from comity.seam import Seam
 
     seam, began = Seam(5.0), time.monotonic()
@@ -82,8 +83,8 @@ def _store(me: "Coordinator") -> "Iterator[Finding]":
         yield _speed("reading", took)
         yield from seam.run(me.backend.diagnose())
         began = time.monotonic()
-        # What any session does all the time, and changes nothing for those who live.
-        seam.run(me.backend.presence.reap())
+        # The departure of a session that never was: a mark that is forgotten after a while, and nothing else.
+        seam.run(me.backend.presence.depart(SessionRef("comity-doctor", secrets.token_hex(16))))
         yield _speed("writing", time.monotonic() - began)
     except BackendUnavailable as error:
         fix = "start it, or correct the address in --url or COMITY_URL; look for firewalls and a full backlog"
