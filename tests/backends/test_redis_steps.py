@@ -1,0 +1,395 @@
+"""What presence and locks promise of Redis alone: bounded records, a full server, lost scripts and data."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from comity.errors import BackendFull, SessionLost
+from comity.model import Ended, Granted, Held, Mode, Queued, SessionInfo, WakeKind
+from comity.testing.kit import Stage
+from comity_redis import RedisBackend
+from comity_redis.keys import FS, Keys, owner
+from tests import servers
+from tests.backends.redis_spaces import KINDS, Space, space
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.servers import Server, Servers
+
+SHARED = Mode.SHARED
+
+
+@pytest.fixture(params=KINDS)
+def there(request: pytest.FixtureRequest, redis_servers: Servers) -> Iterator[Space]:
+    with space(request.param, redis_servers) as opened:
+        yield opened
+
+
+@pytest.fixture
+def real(redis_servers: Servers) -> Iterator[Space]:
+    with space("7.0", redis_servers) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def on(server: Server, namespace: str = "alone") -> Iterator[Space]:
+    """Open a namespace of a server that is the test's alone."""
+    stage = Stage(lambda name: RedisBackend.from_url(server.url, name), "sync")
+    with server.client() as client, contextlib.closing(stage):
+        stage.backend = stage.another(namespace)
+        yield Space(stage, client, Keys(namespace))
+
+
+def commands(there: Space) -> dict[str, int]:
+    """How often each command was performed since the last call, by scripts too."""
+    stats = there.client.info("commandstats")
+    there.client.config_resetstat()
+    return {name.removeprefix("cmdstat_"): int(stat["calls"]) for name, stat in stats.items()}
+
+
+def depart(there: Space, *sessions: Any) -> None:
+    for session in sessions:
+        assert there.stage.run(there.stage.backend.presence.depart(session))
+
+
+# ---------------------------------------------------------------------------------- what stays
+
+
+def test_nothing_stays_when_everybody_has_left(there: Space) -> None:
+    stage = there.stage
+    ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
+    first, second = stage.hold(ann), stage.wait(bob)
+    third = stage.wait(cid, priority=5)
+    stage.hold(ann, "read", mode=SHARED)
+    stage.hold(bob, "read", mode=SHARED)
+    stage.release(first)
+    assert stage.holding() == [third.request_id]
+    taken = stage.request(ann)
+    token = stage.token(third)
+    assert isinstance(stage.run(stage.backend.locks.preempt(taken, token, "mine")), Granted)
+    stage.run(stage.backend.locks.withdraw(bob, second.request_id, keep=False))
+    stage.run(stage.backend.locks.break_lock(ann, "break", "read", "stuck"))
+    assert there.left()
+    depart(there, ann, bob, cid)
+    assert there.left() == {}
+
+
+def test_nothing_stays_of_sessions_that_expired(there: Space) -> None:
+    stage = there.stage
+    sessions = [stage.session(ttl=0.3) for _ in range(3)]
+    stage.hold(sessions[0])
+    stage.wait(sessions[1])
+    stage.hold(sessions[2], "other")
+    for session in sessions:
+        stage.outlive(session)
+    while stage.run(stage.backend.presence.reap()).agent_id:
+        pass
+    assert there.left() == {}
+
+
+def test_a_released_name_leaves_only_the_past_claim(there: Space) -> None:
+    ann = there.stage.session("ann")
+    for _ in range(5):
+        there.stage.release(there.stage.hold(ann))
+    assert "locks" not in there.left()
+    assert len(there.left()["own"]) == len(there.left()["past"]) == 1
+
+
+def test_past_claims_of_a_session_are_the_latest_thousand(there: Space) -> None:
+    stage = there.stage
+    ann = stage.session("ann")
+    for number in range(1000):
+        stage.release(stage.hold(ann, f"n{number:04d}"))
+    stage.release(stage.hold(ann, "n0000"))  # no longer the oldest
+    stage.release(stage.hold(ann, "one more"))
+    past = there.left()["past"]
+    assert len(past) == len(there.left()["own"]) == 1000
+    assert b"n0000" in past
+    assert b"n0001" not in past
+    depart(there, ann)
+    assert there.left() == {}
+
+
+def test_ended_ids_are_forgotten_in_time(there: Space) -> None:
+    # About every eighth release clears up to 16, so 1,000 of them clear far more than these.
+    stage = there.stage
+    ann = stage.session("ann")
+    ended = there.keys["ended"]
+    there.client.zadd(ended, {f"old-{number}": number + 1 for number in range(500)})
+    there.client.hset(there.keys["ids"], mapping={f"old-{number}": "!why" for number in range(500)})
+    for _ in range(1000):
+        stage.release(stage.hold(ann))
+    assert there.client.zcount(ended, "-inf", 1000) == 0
+    assert there.client.zcard(ended) == 1000
+    assert there.client.hlen(there.keys["ids"]) == 0
+
+
+def test_at_most_a_thousand_losses_wait_for_their_session(there: Space) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    losses = there.keys["own"]
+    note = f"{owner(ann)}{FS}n{FS}"
+    there.client.zadd(losses, {f"{note}{n:010d}{FS}r{n}{FS}{n:016d}{FS}lock{FS}why": 0 for n in range(1, 1001)})
+    there.client.hset(there.keys["leases"], f"ann{FS}v", 1000)
+    held = stage.hold(ann)
+    stage.run(stage.backend.locks.break_lock(bob, "break", "lock", "stuck"))
+    known = stage.own(ann).losses
+    assert len(known) == 1000
+    assert (known[0].request_id, known[-1].request_id) == ("r2", held.request_id)
+
+
+# ------------------------------------------------------------------------------ a full server
+
+
+@pytest.fixture(params=["6.2", "7.0", "8.2"])
+def full(request: pytest.FixtureRequest, start_redis: Callable[..., Server]) -> Iterator[Space]:
+    with on(start_redis("maxmemory-policy", "noeviction", version=request.param)) as opened:
+        yield opened
+
+
+def fill(there: Space) -> None:
+    there.client.config_set("maxmemory", "1")
+    with pytest.raises(Exception, match=r"OOM|maxmemory"):
+        there.client.set("any", "thing")
+
+
+def test_a_full_server_takes_heartbeats_releases_and_departures(full: Space) -> None:
+    stage, backend = full.stage, full.stage.backend
+    ann, bob = stage.session("ann"), stage.session("bob")
+    plain, handed, gone = stage.hold(ann, "plain"), stage.hold(ann), stage.hold(bob, "gone")
+    waits, gives_up = stage.wait(bob), stage.wait(bob)
+    fill(full)
+    assert stage.run(backend.presence.heartbeat(ann, 0)).alive
+    assert stage.release(plain)
+    stage.run(backend.locks.withdraw(bob, gives_up.request_id, keep=False))
+    assert stage.release(handed)
+    assert stage.holding() == [waits.request_id]
+    stage.run(backend.locks.renew(bob, waits.request_id, 1, 5000))
+    assert stage.run(backend.locks.break_lock(ann, "break", "gone", "stuck"))[0].request_id == gone.request_id
+    assert stage.run(backend.presence.depart(bob)) is True
+    assert stage.run(backend.presence.depart(stage.announcement("never").session)) is False
+    assert stage.holding() == []
+
+
+def test_a_full_server_refuses_new_leases_and_sessions_whole(full: Space) -> None:
+    stage = full.stage
+    ann = stage.session("ann")
+    held = stage.hold(ann)
+    before = full.left()
+    fill(full)
+    for step in (
+        lambda: stage.hold(ann, "other"),
+        lambda: stage.wait(ann),
+        lambda: stage.session("bob"),
+    ):
+        with pytest.raises(BackendFull, match="memory"):
+            step()
+    assert full.left() == before
+    full.client.config_set("maxmemory", "0")
+    assert stage.holding() == [held.request_id]
+    stage.hold(ann, "other")
+
+
+# ------------------------------------------------------------------------- what servers forget
+
+
+def test_scripts_that_were_flushed_are_loaded_again(there: Space) -> None:
+    stage = there.stage
+    ann = stage.session("ann")
+    there.client.script_flush()
+    held = stage.hold(ann)
+    there.client.script_flush()
+    assert stage.run(stage.backend.presence.members(None)).sessions
+    there.client.script_flush()
+    assert stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
+    there.client.script_flush()
+    assert stage.release(held)
+
+
+def test_tokens_grow_although_the_server_lost_everything(start_redis: Callable[..., Server]) -> None:
+    with on(start_redis()) as there:
+        stage = there.stage
+        ann = stage.session("ann")
+        before = stage.token(stage.hold(ann))
+        there.client.flushall()
+        assert not stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
+        with pytest.raises(SessionLost):
+            stage.hold(ann)
+        assert stage.token(stage.hold(stage.session("ann"))) > before
+
+
+def test_tokens_grow_although_the_clock_was_ahead(there: Space) -> None:
+    ahead = 9_000_000_000_000_000  # the largest 16 digits that a script can still count on
+    there.client.hset(there.keys["locks"], "", ahead)
+    stage = there.stage
+    ann = stage.session("ann")
+    first = stage.hold(ann)
+    waits = stage.wait(ann)
+    token = stage.token(first)
+    assert token == ahead + 1
+    stage.release(first)
+    assert stage.token(waits) > token
+
+
+def test_a_session_with_a_thousand_leases_ends_in_one_step(there: Space) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    for number in range(1000):
+        stage.hold(ann, f"n{number}")
+    waits = [stage.wait(bob, f"n{number}") for number in range(0, 1000, 100)]
+    assert len(stage.own(ann).held) == 1000
+    assert len(stage.run(stage.backend.locks.held("n"))) == 1000
+    depart(there, ann)
+    held = stage.own(bob).held
+    assert {lease.request_id for lease in held} == {request.request_id for request in waits}
+    assert stage.version(bob) == len(waits)
+    depart(there, bob)
+    assert there.left() == {}
+
+
+def test_a_name_with_hundreds_of_readers(there: Space) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    readers = [stage.hold(ann, mode=SHARED) for _ in range(300)]
+    writer = stage.request(bob, wait=True)
+    answer = stage.acquire(writer)
+    assert isinstance(answer, Queued)
+    assert [holder.request_id for holder in answer.holders] == [reader.request_id for reader in readers]
+    for reader in readers:
+        assert stage.release(reader)
+    assert stage.holding() == [writer.request_id]
+
+
+def test_an_uncontended_acquire_and_release_are_one_script_each(real: Space) -> None:
+    stage = real.stage
+    ann = stage.session("ann")
+    stage.release(stage.hold(ann))
+    request = stage.request(ann)
+    commands(real)
+    assert isinstance(stage.acquire(request), Granted)
+    once = commands(real)
+    assert once.pop("evalsha") == 1
+    assert sum(once.values()) <= 10, once  # what the script does, and the asking
+    assert stage.release(request)
+    once = commands(real)
+    assert once.pop("evalsha") == 1
+    assert sum(once.values()) <= 14, once
+
+
+def test_no_cost_depends_on_what_else_is_there(real: Space) -> None:
+    stage = real.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    stage.release(stage.hold(ann))
+
+    def costs() -> dict[str, int]:
+        commands(real)
+        assert stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
+        known = stage.run(stage.backend.presence.members(None)).version
+        assert stage.run(stage.backend.presence.members(known)).sessions is None
+        request = stage.request(ann)
+        assert isinstance(stage.acquire(request), Granted)
+        assert isinstance(stage.acquire(stage.request(bob)), Held)
+        waits = stage.wait(bob)
+        assert stage.release(request)
+        assert stage.release(waits)
+        found = commands(real)
+        # Ended ids are cleared by about every eighth mark.
+        return {name: calls for name, calls in found.items() if name not in {"zrangebyscore", "zcard"}}
+
+    costs()
+    before = costs()
+    for number in range(200):
+        stage.hold(ann, f"other {number}")
+        stage.session()
+    real.client.mset({f"foreign:{number}": "x" for number in range(5000)})
+    try:
+        assert costs() == before
+    finally:
+        real.client.delete(*(f"foreign:{number}" for number in range(5000)))
+    assert not before.keys() & {"keys", "scan", "hscan", "zscan", "sscan"}
+
+
+def test_the_wake_up_carries_the_whole_grant(there: Space) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    ear = stage.listener(bob)
+    held = stage.hold(ann)
+    waits = stage.wait(bob, listener=ear.address, ttl_ms=4000)
+    stage.release(held)
+    wake = stage.hears(ear, WakeKind.GRANTED)
+    assert wake.granted is not None
+    assert wake.granted.ttl_ms == 4000
+    assert (wake.name, wake.request_id) == ("lock", waits.request_id)
+    assert wake.token == wake.granted.token == stage.token(waits)
+    assert wake.granted.at_us > 0
+
+
+# -------------------------------------------------------------------------------- where it runs
+
+
+@pytest.mark.parametrize("version", ["6.2", "7.0", "8.2"])
+def test_every_step_is_legal_in_a_cluster(
+    version: str, start_redis: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A node also listens on its port + 10000, which must be a port too.
+    any_port = servers.free_port
+    low = (port for port in iter(any_port, 0) if port < 55_000)
+    monkeypatch.setattr(servers, "free_port", lambda: next(low))
+    server = start_redis("cluster-enabled", "yes", version=version)
+    with server.client() as client:
+        client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+    with on(server, "name{with}:%") as there:
+        stage, backend = there.stage, there.stage.backend
+        stage.until(lambda: there.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+        ann, bob = stage.session("ann"), stage.session("bob")
+        first, second = stage.hold(ann), stage.wait(bob)
+        stage.run(backend.locks.renew(ann, first.request_id, 1, 60_000))
+        stage.release(first)
+        taken = stage.request(ann)
+        stage.run(backend.locks.preempt(taken, stage.token(second), "mine"))
+        stage.run(backend.locks.withdraw(ann, taken.request_id, keep=False))
+        stage.run(backend.locks.break_lock(ann, "break", "lock", "stuck"))
+        stage.run(backend.locks.held(""))
+        assert stage.own(bob).losses
+        stage.run(backend.presence.update(ann, SessionInfo("ann", revision=1)))
+        stage.run(backend.presence.reap())
+        assert len(stage.run(backend.presence.members(None)).sessions or ()) == 2
+        depart(there, ann, bob)
+        stage.run(backend.drop())
+
+
+@pytest.mark.parametrize("own", ["", "}", "{x}", "%7B", "a:b"])
+def test_names_of_keys_tell_namespaces_apart(own: str) -> None:
+    keys = Keys(own + "ns")
+    assert keys.prefix.count("{") == keys.prefix.count("}") == 1
+    others = [Keys(other + "ns") for other in ("", "}", "{x}", "%7B", "a:b") if other != own]
+    assert not any(keys.all & other.all for other in others)
+
+
+def test_a_release_of_another_sessions_request_touches_nothing(there: Space) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    held, waits = stage.hold(ann), stage.wait(bob)
+    for mine, other in ((held, bob), (waits, ann)):
+        assert stage.run(stage.backend.locks.release(other, mine.request_id)).ok is False
+    assert isinstance(stage.acquire(held), Granted)
+    assert isinstance(stage.acquire(waits), Queued)
+    assert stage.release(held)
+    assert isinstance(stage.acquire(held), Ended)
+    assert stage.holding() == [waits.request_id]
+
+
+def test_a_session_record_that_is_lost_does_not_end_the_session(there: Space) -> None:
+    stage = there.stage
+    ann = stage.session("ann")
+    stage.hold(ann)
+    there.client.hset(there.keys["leases"], "ann", "garbage")
+    there.client.hset(there.keys["records"], "ann", "garbage")
+    assert stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
+    assert stage.run(stage.backend.presence.get("ann")) is None
+    depart(there, ann)
+    assert there.left() == {}
