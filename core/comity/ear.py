@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from comity.errors import Closed, ComityError
@@ -42,7 +41,7 @@ class Ear:
         self._up = threading.Event()
         self._awaiting_up: set[Settable] = set()
         self._followers: dict[str, list[Settable]] = {}
-        self._busy: Counter[str] = Counter()
+        self._busy = False
 
     @property
     def listening(self) -> bool:
@@ -71,6 +70,8 @@ class Ear:
             self._listener = self._session.backend.listener(ref)
             for topic in self._followers:
                 self._listener.follow(topic)
+            self._busy = False
+            self.attend()
             address = self._listener.address
             if listened:
                 self.start()  # whoever follows a topic goes on, whatever comes of the new incarnation
@@ -102,14 +103,13 @@ class Ear:
         with self._guard:
             self._awaiting_up.discard(flag)
 
-    def expect(self, waiting: int) -> None:
-        """Count who waits (+1) and who stopped (-1): while anyone does, a dead connection is noticed soon."""
+    def attend(self) -> None:
+        """Look whether anybody waits for a lock: while anyone does, a dead connection is noticed soon."""
         with self._guard:
-            before = self._busy["waiting"] > 0
-            self._busy["waiting"] += waiting
-            after = self._busy["waiting"] > 0
-            if before != after and self._listener is not None:
-                self._listener.expect(after)
+            busy = self._session.holdings.waiting
+            if busy is not self._busy and self._listener is not None:
+                self._busy = busy
+                self._listener.expect(busy)
 
     def follow(self, topic: str, flag: Settable) -> None:
         """Set `flag` whenever `topic` may have new events."""

@@ -237,6 +237,10 @@ class Holdings:
         """Forget a lease that was released or whose loss was told."""
         self._leases.pop(lease.request_id, None)
 
+    def drop(self, request_id: str) -> None:
+        """Forget the lease of a request that its flow never had."""
+        self._leases.pop(request_id, None)
+
     def leases(self) -> list[LeaseState]:
         """Return the present leases."""
         return list(self._leases.values())

@@ -235,6 +235,10 @@ class AsyncCoordinator:
                 await space.seam.arun(op)
         except ComityError:
             pass  # the store is away: the session ends at its deadline
+        except BaseException:
+            if op is not None:
+                await space.seam.asettle(op)
+            raise
         finally:
             self._stop()
             threads = [*self._ear.threads, self._heart.thread, self._peers.thread]

@@ -184,16 +184,23 @@ class AsyncLocks:
         answer: Answer | None
         budget = min(space.seam.deadline, timeout) if timeout else space.seam.deadline
         try:
-            answer = await space.seam.arun(space.backend.locks.acquire(request), budget)
-        except BackendUnavailable:
-            if timeout == 0:
-                raise
-            # A wait outlives an outage. What this id may have left behind is withdrawn once the store is back.
-            request, answer = attrs.evolve(request, request_id=space.ids()), None
-        if type(answer) is not Granted:
-            until = None if timeout is None else sent + timeout
-            answer, sent = await AsyncWait(space, request, until, contender).run(answer, sent)
-        return self._lease(request, answer, sent)
+            try:
+                answer = await space.seam.arun(space.backend.locks.acquire(request), budget)
+            except BackendUnavailable:
+                if timeout == 0:
+                    raise
+                # A wait outlives an outage. What this id may have left behind is withdrawn once the store is back.
+                request, answer = attrs.evolve(request, request_id=space.ids()), None
+            if type(answer) is not Granted:
+                until = None if timeout is None else sent + timeout
+                answer, sent = await AsyncWait(space, request, until, contender).run(answer, sent)
+            return self._lease(request, answer, sent)
+        except ComityError:
+            raise  # an answer; whoever raised it has left nothing behind
+        except BaseException:  # an interrupt may come between any two lines
+            session.holdings.drop(request.request_id)
+            await space.seam.asettle(space.backend.locks.withdraw(ref, request.request_id, keep=False))
+            raise
 
     def _request(
         self,

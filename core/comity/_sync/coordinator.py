@@ -237,6 +237,10 @@ class Coordinator:
                 space.seam.run(op)
         except ComityError:
             pass  # the store is away: the session ends at its deadline
+        except BaseException:
+            if op is not None:
+                space.seam.settle(op)
+            raise
         finally:
             self._stop()
             threads = [*self._ear.threads, self._heart.thread, self._peers.thread]

@@ -48,9 +48,9 @@ class Wait:
         However it ends without a grant, nothing of the request stays held or queued.
         """
         space, request = self._space, self._request
-        waiter = space.session.holdings.await_grant(request.request_id, self._flag, self._began)
-        space.ear.expect(+1)
         try:
+            waiter = space.session.holdings.await_grant(request.request_id, self._flag, self._began)
+            space.ear.attend()
             space.session.require("locks.acquire")  # whoever ended it before this wait was registered woke nobody
             return self._wait(waiter, answer, sent)
         except LockTimeout:
@@ -60,7 +60,7 @@ class Wait:
             raise
         finally:
             space.session.holdings.forget_wait(request.request_id)
-            space.ear.expect(-1)
+            space.ear.attend()
 
     def _wait(self, waiter: Waiter, answer: Answer | None, sent: float) -> tuple[Granted, float]:
         space = self._space
