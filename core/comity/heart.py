@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 REAPERS = 8
 """About this many sessions, of however many, set a timer for the next deadline."""
-_REAP_SPREAD = 0.2
+_REAP_SPREAD = 0.08
+"""Seconds. A waiter whose holder changed since it asked relies on this timer, and has 0.1 s (L9)."""
 _FOREVER = 3600.0
 _SHORTEST_RETRY, _LONGEST_RETRY = 0.05, 1.0
 _MAX_REAPS = 100

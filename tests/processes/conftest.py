@@ -1,16 +1,18 @@
-"""The stores that process tests run on, and workers that are gone afterwards for certain."""
+"""The stores that process tests run on, and processes that are gone afterwards for certain."""
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
 import comity
-from tests.processes.harness import Worker
+from tests.processes.harness import Crew, Pool
+from tests.processes.history import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.servers import Servers
@@ -24,35 +26,45 @@ STORES = [
 
 
 @pytest.fixture(params=STORES)
-def url(request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Servers) -> str:
-    """The URL of a store that is empty."""
-    kind, _, version = request.param.partition(" ")
-    if kind == "sqlite":
-        return f"sqlite:///{tmp_path / 'comity.db'}"
-    server = redis_servers.shared(version)
-    with server.client() as client:
-        client.flushall()
-    return server.url
+def store(request: pytest.FixtureRequest) -> str:
+    """Which store the test runs on."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def start(url: str) -> Iterator[Callable[..., Worker]]:
-    """Start a worker that has joined: ``start("ann", ttl=1.0)``."""
-    workers: list[Worker] = []
+def url(store: str, tmp_path: Path, redis_servers: Servers) -> str:
+    """Its URL."""
+    kind, _, version = store.partition(" ")
+    return f"sqlite:///{tmp_path / 'comity.db'}" if kind == "sqlite" else redis_servers.shared(version).url
 
-    def started(agent_id: str, ttl: float = 30.0) -> Worker:
-        worker = Worker(url)
-        workers.append(worker)
-        assert "pid" in worker.do("join", agent_id=agent_id, session_ttl=ttl)
-        return worker
 
-    yield started
-    for worker in workers:
-        worker.kill()
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    """Processes that await a session."""
+    pool = Pool()
+    yield pool
+    pool.close()
 
 
 @pytest.fixture
-def observer(url: str) -> Iterator[comity.Coordinator]:
+def crew(pool: Pool, url: str) -> Iterator[Crew]:
+    """The processes of the test."""
+    crew = Crew(pool, url, f"processes-{uuid.uuid4().hex}")
+    yield crew
+    crew.close()
+
+
+@pytest.fixture
+def observer(crew: Crew) -> Iterator[comity.Coordinator]:
     """A session of the test's own process."""
-    with comity.connect(url, namespace="processes", agent_id="observer", session_ttl=30.0) as me:
+    with comity.connect(crew.url, namespace=crew.namespace, agent_id="observer", session_ttl=30.0) as me:
         yield me
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """What the lock guards."""
+    (tmp_path / "place").mkdir()
+    with Place(tmp_path / "place") as place:
+        yield place

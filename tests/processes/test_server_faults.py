@@ -1,63 +1,62 @@
-"""Redis loses its scripts, its connections or its process while locks are in use (X11)."""
+"""Redis loses its scripts, its connections or its process while locks are in use: latency only (X11)."""
 
 from __future__ import annotations
 
-import threading
 import time
+import uuid
 from typing import TYPE_CHECKING
 
+import pytest
+
 import comity
+from tests.processes import checkers, faults
+from tests.processes.harness import Crew
+from tests.processes.history import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.processes.harness import Pool
+    from tests.processes.history import Place
     from tests.servers import Server
 
-
-def turns_under(server: Server, fault: Callable[[], object], seconds: float = 2.0) -> tuple[int, list[BaseException]]:
-    """Take turns from two sessions while `fault` strikes; return the turns and what was raised."""
-    errors: list[BaseException] = []
-    counts = [0, 0]
-    ends = time.monotonic() + seconds
-
-    def contend(which: int) -> None:
-        try:
-            with comity.connect(server.url, namespace="faults", session_ttl=10) as me:
-                while time.monotonic() < ends:
-                    with me.locks.acquire("x", timeout=10):
-                        counts[which] += 1
-        except BaseException as error:  # noqa: BLE001 - judged by the test
-            errors.append(error)
-
-    threads = [threading.Thread(target=contend, args=(which,)) for which in range(2)]
-    for thread in threads:
-        thread.start()
-    time.sleep(seconds / 4)
-    fault()
-    for thread in threads:
-        thread.join(30)
-    return min(counts), errors
+VERSIONS = ["7.0", pytest.param("6.2", marks=pytest.mark.slow), pytest.param("8.2", marks=pytest.mark.slow)]
+AGENTS = ["agent 0", "agent 1", "agent 2", "agent 3"]
 
 
-def test_a_script_flush_costs_latency_only(redis_server: Server) -> None:
-    with redis_server.client() as client:
-        done, errors = turns_under(redis_server, client.script_flush)
-    assert not errors
-    assert done > 10
-
-
-def test_killed_connections_cost_latency_only(redis_server: Server) -> None:
-    def kill() -> None:
-        with redis_server.client() as client:
-            client.execute_command("CLIENT", "KILL", "SKIPME", "yes")
-
-    done, errors = turns_under(redis_server, kill)
-    assert not errors
-    assert done > 10
-
-
-def test_a_restart_that_keeps_the_data_costs_latency_only(start_redis: Callable[..., Server]) -> None:
-    server = start_redis("appendonly", "yes", "appendfsync", "always")
-    done, errors = turns_under(server, server.restart, 3.0)
-    assert not errors
-    assert done > 10
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("fault", "strikes"), [(faults.flush_scripts, 4), (faults.kill_clients, 4), (faults.restart, 2)]
+)
+def test_a_fault_of_the_server_costs_latency_only(
+    fault: Callable[[Server], None],
+    strikes: int,
+    version: str,
+    start_redis: Callable[..., Server],
+    pool: Pool,
+    place: Place,
+) -> None:
+    server = start_redis("appendonly", "yes", "appendfsync", "always", version=version)
+    crew = Crew(pool, server.url, f"faults-{uuid.uuid4().hex}")
+    try:
+        workers = crew.start(*AGENTS, ttl=10.0)
+        with comity.connect(server.url, namespace=crew.namespace, agent_id="observer") as observer:
+            begins = time.monotonic() + 0.1
+            ends = begins + 0.4 * strikes + 1.5
+            for worker in workers:
+                worker.send("contend", name="x", folder=str(place.folder), begins=begins, ends=ends)
+            struck = 0
+            for number in range(strikes):
+                time.sleep(max(begins + 0.2 + 0.4 * number - time.monotonic(), 0))
+                fault(server)
+                struck = time.monotonic_ns()
+            answers = [worker.answer() for worker in workers]
+            assert [answer for answer in answers if answer["wrong"] or answer["liveness"] == "lost"] == []
+            turns = place.turns()
+            assert checkers.overlaps(turns) == []
+            assert checkers.meetings(turns) == []
+            assert checkers.disorder(turns) == []
+            assert checkers.idle(turns, AGENTS, struck, 5) == []
+            assert checkers.told_wrongly(told(observer), ended=[], living=["observer", *AGENTS]) == []
+    finally:
+        crew.close()

@@ -1,108 +1,157 @@
-"""A session in a process of its own, told what to do by JSON lines: ``python -m tests.processes.worker URL``.
+"""A session in a process of its own, told what to do by JSON lines: ``python -m tests.processes.worker``.
 
 Each line of stdin is one command, each line of stdout its answer, in order.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ctypes
 import json
 import os
+import signal
 import sys
+import threading
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comity
+from tests.processes import forking, traffic
+from tests.processes.history import Place
+
+if TYPE_CHECKING:
+    from comity.ops import Op
+
+_DIE_WITH_PARENT = 1
 
 
-class Session:
-    """What the process holds between two commands."""
+class StopsItself:
+    """Stops the process between two of its steps: before the first heartbeat after SIGUSR1."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.me: comity.Coordinator | None = None
-        self.leases: dict[str, comity.Lease] = {}
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        signal.signal(signal.SIGUSR1, lambda *_: self._asked.set())
+
+    def before(self, op: Op[object], attempt: int) -> None:  # noqa: ARG002 - the signature of an interceptor
+        if self._asked.is_set() and op.name == "presence.heartbeat":
+            self._asked.clear()
+            # To this very thread, which then goes no step further; sent to the process it may run on for a while.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+    def after(self, op: Op[object], attempt: int, answer: object, seconds: float) -> None: ...
+
+
+class Commands:
+    """What the process can be told to do, and what it holds between two commands."""
+
+    def __init__(self) -> None:
+        self._stops = StopsItself()
+        self._me: comity.Coordinator | None = None
+        self._options: dict[str, Any] = {}
+        self._leases: dict[str, comity.Lease] = {}
+        self._blocks: dict[str, contextlib.ExitStack] = {}
+        self._losses: list[str] = []
 
     @property
-    def coordinator(self) -> comity.Coordinator:
-        assert self.me is not None
-        return self.me
+    def me(self) -> comity.Coordinator:
+        assert self._me is not None
+        return self._me
 
-    def join(self, agent_id: str, session_ttl: float, on_lost: str = "stop") -> dict[str, Any]:
-        self.me = comity.connect(
-            self.url, namespace="processes", agent_id=agent_id, session_ttl=session_ttl, on_lost=on_lost
-        )
+    def join(self, **options: Any) -> dict[str, Any]:
+        self._options = options
+        self._me = comity.connect(options.pop("url"), interceptors=[self._stops], **options)
         return {"pid": os.getpid()}
 
-    def acquire(self, name: str, timeout: float | None = None) -> dict[str, Any]:
-        lease = self.leases[name] = self.coordinator.locks.acquire(name, timeout=timeout)
-        return {"token": lease.token, "at": time.monotonic()}
+    def leave(self) -> dict[str, Any]:
+        if self._me is not None:
+            self._me.close()
+        self._me = None
+        self._leases.clear()
+        self._blocks.clear()
+        self._losses.clear()
+        return {}
+
+    def acquire(self, name: str, **options: Any) -> dict[str, Any]:
+        """Acquire and enter the ``with`` block; `exit` leaves it."""
+        lease = self.me.locks.acquire(name, **options)
+        at = time.monotonic()
+        lease.on_lost(lambda error: self._losses.append(error.reason))
+        self._leases[name], self._blocks[name] = lease, contextlib.ExitStack()
+        self._blocks[name].enter_context(lease)
+        return {"token": lease.token, "at": at}
 
     def release(self, name: str) -> dict[str, Any]:
-        begun = time.monotonic()
-        return {"ok": self.leases.pop(name).release(), "at": begun}
+        at = time.monotonic()
+        return {"ok": self._leases[name].release(), "at": at}
+
+    def exit(self, name: str) -> dict[str, Any]:
+        self._blocks.pop(name).close()
+        return {}
 
     def ensure_held(self, name: str) -> dict[str, Any]:
-        return {"token": self.leases[name].ensure_held()}
+        return {"token": self._leases[name].ensure_held()}
+
+    def losses(self) -> dict[str, Any]:
+        return {"losses": self._losses}
 
     def liveness(self) -> dict[str, Any]:
-        return {"liveness": str(self.coordinator.liveness)}
+        return {"liveness": str(self.me.liveness)}
 
-    def contend(self, name: str, journal: str, seconds: float) -> dict[str, Any]:
-        """Take turns on `name`; in each turn mark begin and end in a journal that all append to."""
-        grants = 0
-        ends = time.monotonic() + seconds
-        descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        while time.monotonic() < ends:
-            try:
-                lease = self.coordinator.locks.acquire(name, timeout=5)
-            except comity.LockTimeout:
-                continue
-            os.write(descriptor, f"begin {lease.token} {os.getpid()}\n".encode())
-            grants += 1
-            os.write(descriptor, f"end {lease.token} {os.getpid()}\n".encode())
-            lease.release()
-        return {"grants": grants}
+    def write(self, name: str, folder: str) -> dict[str, Any]:
+        """Write to a register that refuses older tokens, without asking whether the lease stands."""
+        with Place(folder) as place:
+            return {"taken": place.write(self._leases[name].token)}
 
-    def fork(self, name: str) -> dict[str, Any]:
-        """Fork while holding `name`; tell what the child's handles say."""
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            said = []
-            calls = (
-                lambda: self.coordinator.locks.acquire("other", timeout=0),
-                self.leases[name].ensure_held,
-                self.leases[name].release,
-                self.coordinator.sessions.active,
-            )
-            for call in calls:
-                try:
-                    call()
-                    said.append("went through")
-                except Exception as error:  # noqa: BLE001 - what it says is the answer
-                    said.append(type(error).__name__)
-            self.coordinator.close()
-            os.write(write, json.dumps(said).encode())
-            os._exit(0)
-        os.close(write)
-        with os.fdopen(read) as pipe:
-            said = json.load(pipe)
-        os.waitpid(child, 0)
-        return {"child": said, "token": self.leases[name].ensure_held()}
+    def contend(self, name: str, folder: str, begins: float, ends: float) -> dict[str, Any]:
+        with Place(folder) as place:
+            return traffic.contend(self.me, place, name, begins, ends)
+
+    def acontend(self, name: str, folder: str, begins: float, ends: float, url: str) -> dict[str, Any]:
+        """Contend with a second session of this process, in asyncio."""
+
+        async def run() -> dict[str, Any]:
+            options = {**self._options, "agent_id": f"{self.me.agent_id} in asyncio"}
+            async with comity.aconnect(url, **options) as me:
+                return await traffic.acontend(me, place, name, begins, ends)
+
+        with Place(folder) as place:
+            return asyncio.run(run())
+
+    def publish(self, topic: str, folder: str) -> None:
+        """Publish until killed."""
+        with Place(folder) as place:
+            traffic.publish(self.me, place, topic)
+
+    def fork_holding(self, name: str, url: str) -> dict[str, Any]:
+        child = forking.child_of(self.me, self._leases[name], url)
+        return {"child": child, "token": self._leases[name].ensure_held()}
+
+    def fork_contending(self, name: str, folder: str, begins: float, ends: float, url: str) -> dict[str, Any]:
+        """Contend in one thread and fork in another, so that forks happen in the middle of steps."""
+        answer: dict[str, Any] = {}
+        with Place(folder) as place:
+            thread = threading.Thread(target=lambda: answer.update(traffic.contend(self.me, place, name, begins, ends)))
+            thread.start()
+            children = []
+            while thread.is_alive():
+                children.append(forking.child_of(self.me, None, url))
+            thread.join()
+        return {**answer, "children": children}
 
 
-def main(url: str) -> None:
-    session = Session(url)
+def main() -> None:
+    if sys.platform == "linux":  # elsewhere the end of stdin has to do: a stopped process may stay
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    commands = Commands()
     for line in sys.stdin:
         command = json.loads(line)
         try:
-            answer = getattr(session, command.pop("do"))(**command)
+            answer = getattr(commands, command.pop("do"))(**command)
         except comity.ComityError as error:
-            answer = {"error": type(error).__name__, "text": str(error)}
+            answer = {"error": type(error).__name__, "text": str(error), "at": time.monotonic()}
         print(json.dumps(answer), flush=True)  # noqa: T201 - the answer's way back
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path.cwd()))
-    main(sys.argv[1])
+    main()

@@ -85,6 +85,7 @@ class AsyncWait:
                 await self._listen()
             self._flag.clear()
             if waiter.granted is not None and self._request.ttl_ms is None:
+                space.session.require("locks.acquire")  # a process stopped for long reads its wake-ups after its end
                 return waiter.granted, sent
             answer, sent = await self._ask()
 

@@ -87,6 +87,7 @@ class Wait:
                 self._listen()
             self._flag.clear()
             if waiter.granted is not None and self._request.ttl_ms is None:
+                space.session.require("locks.acquire")  # a process stopped for long reads its wake-ups after its end
                 return waiter.granted, sent
             answer, sent = self._ask()
 
