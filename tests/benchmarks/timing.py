@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+
+WARMUP = 50
 
 
 @attrs.frozen
@@ -17,31 +19,75 @@ class Figure:
 
     median: float
     p99: float
+    calls: int
 
     @classmethod
     def of(cls, seconds: list[float]) -> Figure:
         """Make the figure of some calls."""
-        seconds = sorted(seconds)
-        return cls(seconds[len(seconds) // 2], seconds[min(len(seconds) - 1, int(len(seconds) * 0.99))])
+        ordered = sorted(seconds)
+        return cls(ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], len(ordered))
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 50) -> dict[str, Figure]:
-    """Time every call once a round, beginning each round with another one."""
-    names = list(calls)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+@attrs.frozen
+class Table:
+    """Figures of calls that were timed in turn; the ratios are to the median of `against`."""
+
+    title: str
+    against: str
+    figures: Mapping[str, Figure]
+
+    def markdown(self) -> str:
+        """Return it as Markdown, in microseconds."""
+        lines = [f"### {self.title}", "", "| what | median us | p99 us | ratio |", "| --- | ---: | ---: | ---: |"]
+        base = self.figures[self.against].median
+        for name, figure in self.figures.items():
+            ratio = figure.median / base
+            lines.append(f"| {name} | {figure.median * 1e6:.0f} | {figure.p99 * 1e6:.0f} | {ratio:.2f} |")
+        return "\n".join(lines)
+
+    def plain(self) -> dict[str, object]:
+        """Return it as plain JSON types, in seconds."""
+        base = self.figures[self.against].median
+        rows = {name: {**attrs.asdict(figure), "ratio": figure.median / base} for name, figure in self.figures.items()}
+        return {"title": self.title, "against": self.against, "rows": rows}
+
+
+def rotated(names: list[str], number: int) -> list[str]:
+    """Return the names in another order each round, so that none always follows the same one."""
+    begin = number % len(names)
+    return names[begin:] + names[:begin]
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    warmup: int = WARMUP,
+    before: Callable[[], object] = lambda: None,
+) -> dict[str, Figure]:
+    """Time every call once a round; `before` each call something may be done that is not timed."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(warmup + rounds):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
+        for name in rotated(list(calls), number):
+            before()
             begun = time.perf_counter()
             calls[name]()
+            took = time.perf_counter() - begun
             if number >= warmup:
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(took)
     return {name: Figure.of(found) for name, found in seconds.items()}
 
 
-def table(title: str, figures: Mapping[str, Figure], against: str) -> str:
-    """Return a Markdown table of medians, p99 and the ratio of medians to that of `against`."""
-    lines = [f"\n### {title}\n", "| what | median us | p99 us | ratio |", "| --- | ---: | ---: | ---: |"]
-    base = figures[against].median
-    for name, figure in figures.items():
-        lines.append(f"| {name} | {figure.median * 1e6:.0f} | {figure.p99 * 1e6:.0f} | {figure.median / base:.2f} |")
-    return "\n".join(lines)
+async def ainterleaved(
+    calls: Mapping[str, Callable[[], Awaitable[object]]], rounds: int, *, warmup: int = WARMUP
+) -> dict[str, Figure]:
+    """Time coroutines as `interleaved` does calls, on one loop."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(warmup + rounds):
+        for name in rotated(list(calls), number):
+            begun = time.perf_counter()
+            await calls[name]()
+            took = time.perf_counter() - begun
+            if number >= warmup:
+                seconds[name].append(took)
+    return {name: Figure.of(found) for name, found in seconds.items()}

@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
 PROCESSES = 20
 SECONDS = 3.0
-FAIR = {"redis": 0.8, "sqlite": 0.5}
-"""The least part of the busiest process' turns that the laziest gets."""
+FAIR = 0.8
+"""The least part of the most turns of one process that any has; measured 0.95 on SQLite and 0.99 on Redis."""
 
 
 @pytest.mark.timeout(120)
-def test_twenty_processes_take_turns_in_both_colours(
-    crew: Crew, observer: comity.Coordinator, place: Place, store: str
-) -> None:
+def test_twenty_processes_take_turns_in_both_colours(crew: Crew, observer: comity.Coordinator, place: Place) -> None:
     names = [f"agent {number:02}" for number in range(PROCESSES)]
     workers = crew.start(*names)
     begins = time.monotonic() + 1.0
@@ -45,5 +43,5 @@ def test_twenty_processes_take_turns_in_both_colours(
     assert checkers.overlaps(turns) == []
     assert checkers.meetings(turns) == []
     assert checkers.disorder(turns) == []
-    assert checkers.unfair(turns, agents, FAIR[store.partition(" ")[0]]) == []
+    assert checkers.unfair(turns, agents, FAIR) == []
     assert checkers.told_wrongly(told(observer), ended=agents[::4], living=["observer", *names]) == []
