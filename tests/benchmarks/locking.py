@@ -14,7 +14,7 @@ import redis.asyncio
 import comity
 from tests.benchmarks import peers
 from tests.benchmarks.handing import Contestant, Hand
-from tests.benchmarks.timing import Figure, Table, ainterleaved, interleaved, rotated
+from tests.benchmarks.timing import Figure, Table, ainterleaved, interleaved, shuffled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ def hand_off(server: Server, folder: Path, scale: float) -> list[Table]:
             waiters[name] = stack.enter_context(contextlib.closing(Contestant(name, url)))
         warmup = 10
         for number in range(warmup + int(200 * scale)):
-            for name in rotated(list(urls), number):
+            for name in shuffled(list(urls), number):
                 hands[name].take()
                 waiters[name].ask()
                 # Long enough for it to queue up, and of any length: who polls is met at any moment between two looks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import TYPE_CHECKING
 
@@ -52,10 +53,9 @@ class Table:
         return {"title": self.title, "against": self.against, "rows": rows}
 
 
-def rotated(names: list[str], number: int) -> list[str]:
-    """Return the names in another order each round, so that none always follows the same one."""
-    begin = number % len(names)
-    return names[begin:] + names[:begin]
+def shuffled(names: list[str], number: int) -> list[str]:
+    """Return the names in another order each round, the same in every run: none always follows the same one."""
+    return random.Random(number).sample(names, len(names))
 
 
 def interleaved(
@@ -68,7 +68,7 @@ def interleaved(
     """Time every call once a round; `before` each call something may be done that is not timed."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(warmup + rounds):
-        for name in rotated(list(calls), number):
+        for name in shuffled(list(calls), number):
             before()
             begun = time.perf_counter()
             calls[name]()
@@ -84,7 +84,7 @@ async def ainterleaved(
     """Time coroutines as `interleaved` does calls, on one loop."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(warmup + rounds):
-        for name in rotated(list(calls), number):
+        for name in shuffled(list(calls), number):
             begun = time.perf_counter()
             await calls[name]()
             took = time.perf_counter() - begun
