@@ -15,6 +15,7 @@ import secrets
 import threading
 from typing import TYPE_CHECKING
 
+from comity.alarm import Alarm
 from comity.errors import BackendUnavailable, ComityError, SessionLost
 from comity.logs import log
 from comity.model import SessionRef
@@ -42,7 +43,8 @@ class Heart:
         self._session = session
         self._rejoin, self._rejoined = rejoin, rejoined
         self._wake = threading.Condition()
-        self._poked = self._stopped = self._rejoin_now = False
+        self._poked = self._stopped = self._rejoin_now = self._asking = False
+        self._alarm = Alarm(self._rung, session.now)
         self._next_beat, self._reap_at = 0.0, math.inf
         self.thread: threading.Thread | None = None
         session.when_lost = self._lost
@@ -67,11 +69,18 @@ class Heart:
         with self._wake:
             self._stopped = True
             self._wake.notify_all()
+        self._alarm.cancel()
 
     def look(self) -> None:
-        """Look at the deadlines again: a lease with a ttl was added (any thread)."""
+        """Look at the deadlines again: a lease with a ttl was added or renewed (any thread).
+
+        A step that is under way may take longer than that lease lasts: then an alarm looks instead (L8).
+        """
         with self._wake:
             self._wake.notify_all()
+            expiry = self._session.holdings.next_expiry() if self._asking and not self._stopped else None
+        if expiry is not None:
+            self._alarm.set(expiry)
 
     def revive(self) -> None:
         """Supervise: restart the thread when it died although the session lives."""
@@ -103,6 +112,10 @@ class Heart:
             self._rejoin_now = self._rejoin
             self._poke_locked()
 
+    def _rung(self) -> None:
+        self._session.holdings.expire()
+        self.look()
+
     def _schedule(self, seconds: float) -> None:
         self._next_beat = self._session.now() + seconds
 
@@ -114,6 +127,7 @@ class Heart:
                 if self._stopped:
                     return
                 poked, self._poked = self._poked, False
+                self._asking = True  # before any budget is counted: a lease added from now on sets the alarm
             try:
                 self._round(poked=poked)
             except ComityError as error:
@@ -121,6 +135,8 @@ class Heart:
             except Exception as error:  # noqa: BLE001 - the heart goes on whatever happens
                 log(logging.ERROR, "heart_error", agent_id=self._session.info.agent_id, error=repr(error))
                 self._schedule(_LONGEST_RETRY)
+            finally:
+                self._asking = False
 
     def _due(self) -> float:
         session = self._session

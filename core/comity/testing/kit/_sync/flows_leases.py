@@ -49,6 +49,19 @@ class LeaseFlows(FlowTests):
         assert time.monotonic() - begun < 0.7
         assert lease.lost
 
+    @rule("L8")
+    def test_the_holder_is_told_in_time_while_an_older_heartbeat_hangs(self, stage: FlowStage) -> None:
+        ann = stage.join("ann")
+        told: list[LockLost] = []
+        stage.faults(ann).delay(2.0, "presence.heartbeat")
+        ann._heart.poke()  # noqa: SLF001 - its budget is counted before the lease is taken
+        until(lambda: not stage.faults(ann).pending)
+        begun = time.monotonic()
+        lease = ann.locks.acquire("lock", ttl=0.2)
+        lease.on_lost(told.append)
+        until(lambda: told)
+        assert time.monotonic() - begun < 0.5
+
     @rule("L7")
     def test_a_lease_that_is_over_costs_no_more_work(self, stage: FlowStage) -> None:
         ann = stage.join("ann")
