@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from tests.servers import Servers
 
 
-pytestmark = pytest.mark.slow  # two of them are not certain yet on a busy machine
-
-
 class OnEachKind:
     @pytest.fixture(params=["sqlite", "redis"])
     def make_backend(self, request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Servers) -> MakeBackend:

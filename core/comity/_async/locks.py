@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import attrs
-
 from comity._async.waiting import AsyncWait
 from comity._colour._async import AsyncPending, current_flow
 from comity.errors import (
@@ -185,12 +183,12 @@ class AsyncLocks:
         budget = min(space.seam.deadline, timeout) if timeout else space.seam.deadline
         try:
             try:
-                answer = await space.seam.arun(space.backend.locks.acquire(request), budget)
+                op = space.backend.locks.acquire(request)
+                answer = await space.seam.arun(op, budget, undo=timeout == 0)
             except BackendUnavailable:
                 if timeout == 0:
                     raise
-                # A wait outlives an outage. What this id may have left behind is withdrawn once the store is back.
-                request, answer = attrs.evolve(request, request_id=space.ids()), None
+                answer = None  # a wait outlives an outage; it asks on for this id, which may be queued or held by now
             if type(answer) is not Granted:
                 until = None if timeout is None else sent + timeout
                 answer, sent = await AsyncWait(space, request, until, contender).run(answer, sent)

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import attrs
-
 from comity._colour._sync import current_flow
 from comity._sync.waiting import Wait
 from comity.errors import (
@@ -187,12 +185,12 @@ class Locks:
         budget = min(space.seam.deadline, timeout) if timeout else space.seam.deadline
         try:
             try:
-                answer = space.seam.run(space.backend.locks.acquire(request), budget)
+                op = space.backend.locks.acquire(request)
+                answer = space.seam.run(op, budget, undo=timeout == 0)
             except BackendUnavailable:
                 if timeout == 0:
                     raise
-                # A wait outlives an outage. What this id may have left behind is withdrawn once the store is back.
-                request, answer = attrs.evolve(request, request_id=space.ids()), None
+                answer = None  # a wait outlives an outage; it asks on for this id, which may be queued or held by now
             if type(answer) is not Granted:
                 until = None if timeout is None else sent + timeout
                 answer, sent = Wait(space, request, until, contender).run(answer, sent)

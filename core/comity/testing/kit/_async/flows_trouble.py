@@ -147,6 +147,21 @@ class AsyncTroubleFlows(AsyncFlowTests):
         await lease.release()
         assert (await wait.result()).ensure_held()
 
+    @rule("X4", "X11")
+    async def test_a_wait_whose_first_answer_was_lost_waits_for_no_ghost_of_its_own(
+        self, stage: AsyncFlowStage
+    ) -> None:
+        ann, bob = await stage.join("ann"), await stage.join("bob", deadline=0.05)
+        lease = await ann.locks.acquire("lock")
+        stage.faults(bob).lose_replies("locks.acquire", times=None)
+        wait = stage.start(bob.locks.acquire, "lock")
+        await pause(0.3)  # long past its deadline; the store has queued it all the while
+        stage.faults(bob).mend()
+        await until(lambda: _queued(ann))
+        assert len(await ann.locks.contenders("lock")) == 1
+        await lease.release()
+        assert (await wait.result(2.0)).ensure_held()
+
     @rule("X4", "L4", "X5")
     async def test_a_release_that_did_not_get_through_is_carried_by_the_next_heartbeat(
         self, stage: AsyncFlowStage
@@ -290,3 +305,7 @@ async def _do_everything(stage: AsyncFlowStage, ann: AsyncCoordinator, bob: Asyn
     await bob.announce()
     assert len(await stage.told("session.joined")) == 3
     assert len(await stage.told("session.left")) == 1
+
+
+async def _queued(coordinator: AsyncCoordinator) -> bool:
+    return bool(await coordinator.locks.contenders("lock"))

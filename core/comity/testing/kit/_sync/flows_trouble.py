@@ -145,6 +145,19 @@ class TroubleFlows(FlowTests):
         lease.release()
         assert (wait.result()).ensure_held()
 
+    @rule("X4", "X11")
+    def test_a_wait_whose_first_answer_was_lost_waits_for_no_ghost_of_its_own(self, stage: FlowStage) -> None:
+        ann, bob = stage.join("ann"), stage.join("bob", deadline=0.05)
+        lease = ann.locks.acquire("lock")
+        stage.faults(bob).lose_replies("locks.acquire", times=None)
+        wait = stage.start(bob.locks.acquire, "lock")
+        pause(0.3)  # long past its deadline; the store has queued it all the while
+        stage.faults(bob).mend()
+        until(lambda: _queued(ann))
+        assert len(ann.locks.contenders("lock")) == 1
+        lease.release()
+        assert (wait.result(2.0)).ensure_held()
+
     @rule("X4", "L4", "X5")
     def test_a_release_that_did_not_get_through_is_carried_by_the_next_heartbeat(self, stage: FlowStage) -> None:
         ann, bob = stage.join("ann", deadline=0.1, heartbeat_interval=0.2), stage.join("bob")
@@ -284,3 +297,7 @@ def _do_everything(stage: FlowStage, ann: Coordinator, bob: Coordinator) -> None
     bob.announce()
     assert len(stage.told("session.joined")) == 3
     assert len(stage.told("session.left")) == 1
+
+
+def _queued(coordinator: Coordinator) -> bool:
+    return bool(coordinator.locks.contenders("lock"))
