@@ -1,0 +1,102 @@
+"""Something about a lock or a lease."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comity.errors.root import ComityError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from comity.model import Holder
+
+
+class LockError(ComityError):
+    """Something about a lock or a lease."""
+
+
+def _holders_text(holders: Sequence[Holder]) -> str:
+    """Say who holds, and for how long they are sure to."""
+    if not holders:
+        return "nobody, with waiters ahead in the queue"
+    first = holders[0]
+    sure = "" if first.expires_in is None else f" for {first.expires_in:.3g} s more unless renewed"
+    more = f" and {len(holders) - 1} others" if len(holders) > 1 else ""
+    return f"{first.agent_id}{more}{sure}"
+
+
+class LockTimeout(LockError, TimeoutError):
+    """The lock was not had within the timeout. `holders` are the last ones seen; `waited` in seconds."""
+
+    def __init__(self, name: str, holders: Sequence[Holder], waited: float = 0.0) -> None:
+        """Name the lock, its holders and how long was waited."""
+        self.name, self.holders, self.waited = name, tuple(holders), waited
+        after = f" after {waited:.3g} s of waiting" if waited else ""
+        super().__init__(
+            f"lock {name!r} is held by {_holders_text(self.holders)}{after}; "
+            "wait longer (timeout=), pick another name, or use strategy=",
+        )
+
+
+class LockLost(LockError):
+    """The lease ended before its holder released it: fenced resources refuse its token from now on."""
+
+    def __init__(self, name: str, token: int, reason: str) -> None:
+        """Name the lock, the lease's fencing token and the `reason`."""
+        self.name, self.token, self.reason = name, token, reason
+        super().__init__(
+            f"lease on {name!r} (token {token}) is lost: {reason}; stop using the resource and acquire again",
+        )
+
+
+class ConflictLost(LockError):
+    """The conflict strategy gave up on the lock. `strategy` and its `reason` are attributes."""
+
+    def __init__(self, name: str, strategy: str, reason: str, holders: Sequence[Holder] = ()) -> None:
+        """Name the lock, the strategy, its reason and the holders it saw."""
+        self.name, self.strategy, self.reason, self.holders = name, strategy, reason, tuple(holders)
+        super().__init__(
+            f"lock {name!r} is given up by strategy {strategy!r}: {reason}; pick another name or strategy",
+        )
+
+
+class StrategyFailed(LockError):
+    """A conflict strategy raised, or answered something else than a Decision; nothing was decided."""
+
+    def __init__(self, name: str, strategy: str, why: str) -> None:
+        """Name the lock, the strategy and what it did."""
+        self.name, self.strategy, self.why = name, strategy, why
+        super().__init__(
+            f"strategy {strategy!r} failed on lock {name!r}: {why}; mend it, or choose another with strategy=",
+        )
+
+
+class HolderChanged(LockError):
+    """The lease to be taken over no longer holds; nothing was changed. `holders`: the present ones."""
+
+    def __init__(self, name: str, token: int, holders: Sequence[Holder]) -> None:
+        """Name the lock, the token expected and the present holders."""
+        self.name, self.token, self.holders = name, token, tuple(holders)
+        super().__init__(
+            f"lock {name!r} is not held with token {token} any more but by {_holders_text(self.holders)}; "
+            "look at locks.holder(name) and decide again",
+        )
+
+
+class Deadlock(LockError):
+    """The wait could never end: it would close a cycle. `cycle` names the flows in it."""
+
+    def __init__(self, name: str, cycle: Sequence[str], advice: str) -> None:
+        """Name the lock, the cycle and the way out."""
+        self.name, self.cycle = name, tuple(cycle)
+        super().__init__(f"waiting for {name!r} would never end ({' -> '.join(self.cycle)}); {advice}")
+
+
+class LimitExceeded(LockError):
+    """The session holds as many leases as it may."""
+
+    def __init__(self, agent_id: str, limit: int) -> None:
+        """Name the session and its `limit` in leases."""
+        self.agent_id, self.limit = agent_id, limit
+        super().__init__(f"session {agent_id} holds {limit} leases, its limit; release some or raise max_held")
