@@ -18,7 +18,9 @@ T = TypeVar("T")
 
 APPLICATION = 0x436F6D74
 """``Comt``: tells the file from other programs' databases."""
-VERSION = 1
+VERSION = 2
+_CHANGES: dict[int, tuple[str, ...]] = {2: ()}
+"""What brings a table of the layout before up to each version; new tables need nothing here."""
 _BALLAST_BYTES = 256 * 1024
 
 
@@ -36,11 +38,13 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
 
 
 def _is_ready(connection: sqlite3.Connection, where: str) -> bool:
-    """Tell whether the tables are there; raise when the file is of a newer Comity or another program."""
+    """Tell whether the tables are as they should be; raise when they are a newer Comity's or another program's."""
     application, version = _number(connection, "application_id"), _number(connection, "user_version")
     if application == APPLICATION and version == VERSION:
         return True
-    if application == APPLICATION and version > VERSION:
+    if application == APPLICATION and version < VERSION:
+        return False
+    if application == APPLICATION:
         raise BackendUnfit(
             where,
             f"a newer Comity made it (layout {version}, this one knows {VERSION})",
@@ -92,6 +96,11 @@ def ensure(connection: sqlite3.Connection, where: str, namespace: str, clock: Ho
 
 
 def _create(connection: sqlite3.Connection) -> None:
+    """Make the tables, or bring those of an older layout up to date; nothing in them is lost."""
+    before = _number(connection, "user_version")
+    for version in range(before + 1, VERSION + 1) if before else ():
+        for change in _CHANGES[version]:
+            connection.execute(change)
     for statement in _statements():
         connection.execute(statement)
     fill_ballast(connection.execute)

@@ -2,14 +2,17 @@
 -- `*_us` on the host's monotonic clock: due_us, since_us, at_us. `*_ms` on the wall clock: what people see.
 -- A row that another program spoiled must not break a reader: queries join inwards, so an orphan is
 -- not seen, and the checks keep text out of the columns that order things.
+--
+-- A file of an older layout is brought up to date by running all of this again: new tables and indexes
+-- appear. What changes a table that was there goes into `_CHANGES` of schema.py besides.
 
-CREATE TABLE host (
+CREATE TABLE IF NOT EXISTS host (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
     boot    TEXT    NOT NULL,                       -- which boot of the machine the *_us columns count from
     mono_us INTEGER NOT NULL CHECK (typeof(mono_us) = 'integer')  -- the latest reading written
 );
 
-CREATE TABLE spaces (
+CREATE TABLE IF NOT EXISTS spaces (
     id      INTEGER PRIMARY KEY,
     name    TEXT    NOT NULL UNIQUE,
     token   INTEGER NOT NULL DEFAULT 0 CHECK (typeof(token) = 'integer'),    -- last fencing token or queue number
@@ -18,7 +21,7 @@ CREATE TABLE spaces (
 );
 
 -- The small part of a session, rewritten by each heartbeat; what it tells of itself lies in `records`.
-CREATE TABLE sessions (
+CREATE TABLE IF NOT EXISTS sessions (
     id          INTEGER PRIMARY KEY,
     space       INTEGER NOT NULL,
     agent_id    TEXT    NOT NULL,
@@ -32,15 +35,15 @@ CREATE TABLE sessions (
     process     TEXT    NOT NULL,
     UNIQUE (space, agent_id)
 );
-CREATE INDEX sessions_due ON sessions (space, due_us);
+CREATE INDEX IF NOT EXISTS sessions_due ON sessions (space, due_us);
 
-CREATE TABLE records (
+CREATE TABLE IF NOT EXISTS records (
     session INTEGER PRIMARY KEY,
     body    BLOB NOT NULL
 );
 
 -- One lock request from its first appearance to its end: waiting (held = 0), then held (held = 1).
-CREATE TABLE requests (
+CREATE TABLE IF NOT EXISTS requests (
     id         INTEGER PRIMARY KEY,
     space      INTEGER NOT NULL,
     request_id TEXT    NOT NULL,
@@ -58,10 +61,10 @@ CREATE TABLE requests (
     listener   TEXT    NOT NULL,
     UNIQUE (space, request_id)
 );
-CREATE INDEX requests_session ON requests (session, version);
+CREATE INDEX IF NOT EXISTS requests_session ON requests (session, version);
 
 -- The names of a request: a name's holders in order of their tokens, then its queue in order.
-CREATE TABLE wants (
+CREATE TABLE IF NOT EXISTS wants (
     space   INTEGER NOT NULL,
     name    TEXT    NOT NULL,
     held    INTEGER NOT NULL,
@@ -71,10 +74,10 @@ CREATE TABLE wants (
     shared  INTEGER NOT NULL CHECK (shared IN (0, 1)),
     PRIMARY KEY (space, name, held, urgency, number, request)
 ) WITHOUT ROWID;
-CREATE INDEX wants_request ON wants (request);
+CREATE INDEX IF NOT EXISTS wants_request ON wants (request);
 
 -- The grant counter of each name of which there is a request, a past claim or a standing verdict.
-CREATE TABLE names (
+CREATE TABLE IF NOT EXISTS names (
     space   INTEGER NOT NULL,
     name    TEXT    NOT NULL,
     counter INTEGER NOT NULL,
@@ -82,16 +85,16 @@ CREATE TABLE names (
 ) WITHOUT ROWID;
 
 -- The latest grant that each live session had of a name.
-CREATE TABLE past (
+CREATE TABLE IF NOT EXISTS past (
     space   INTEGER NOT NULL,
     name    TEXT    NOT NULL,
     session INTEGER NOT NULL,
     token   INTEGER NOT NULL,
     PRIMARY KEY (space, name, session)
 ) WITHOUT ROWID;
-CREATE INDEX past_session ON past (session, token);
+CREATE INDEX IF NOT EXISTS past_session ON past (session, token);
 
-CREATE TABLE losses (
+CREATE TABLE IF NOT EXISTS losses (
     session    INTEGER NOT NULL,
     version    INTEGER NOT NULL,
     request_id TEXT    NOT NULL,
@@ -102,7 +105,7 @@ CREATE TABLE losses (
 ) WITHOUT ROWID;
 
 -- What is remembered so that a retried or late step has no second effect: ended ids, by kind.
-CREATE TABLE ended (
+CREATE TABLE IF NOT EXISTS ended (
     id     INTEGER PRIMARY KEY,
     space  INTEGER NOT NULL,
     kind   INTEGER NOT NULL,
@@ -116,7 +119,7 @@ CREATE TABLE ended (
 );
 
 -- Decisions between two sessions (low < high) about a name, standing while its counter is `counter`.
-CREATE TABLE verdicts (
+CREATE TABLE IF NOT EXISTS verdicts (
     id       INTEGER PRIMARY KEY,
     space    INTEGER NOT NULL,
     name     TEXT    NOT NULL,
@@ -128,10 +131,10 @@ CREATE TABLE verdicts (
     reason   TEXT    NOT NULL,
     UNIQUE (space, name, low, high)
 );
-CREATE INDEX verdicts_low ON verdicts (low);
-CREATE INDEX verdicts_high ON verdicts (high);
+CREATE INDEX IF NOT EXISTS verdicts_low ON verdicts (low);
+CREATE INDEX IF NOT EXISTS verdicts_high ON verdicts (high);
 
-CREATE TABLE topics (
+CREATE TABLE IF NOT EXISTS topics (
     id    INTEGER PRIMARY KEY,
     space INTEGER NOT NULL,
     name  TEXT    NOT NULL,
@@ -140,7 +143,7 @@ CREATE TABLE topics (
     UNIQUE (space, name)
 );
 
-CREATE TABLE events (
+CREATE TABLE IF NOT EXISTS events (
     topic   INTEGER NOT NULL,
     number  INTEGER NOT NULL,
     at_ms   INTEGER NOT NULL CHECK (typeof(at_ms) = 'integer'),
@@ -150,7 +153,7 @@ CREATE TABLE events (
     PRIMARY KEY (topic, number)
 );
 
-CREATE TABLE cursors (
+CREATE TABLE IF NOT EXISTS cursors (
     space  INTEGER NOT NULL,
     name   TEXT    NOT NULL,
     topic  TEXT    NOT NULL,
@@ -160,7 +163,7 @@ CREATE TABLE cursors (
 ) WITHOUT ROWID;
 
 -- Room that releases and departures get when the disk is full.
-CREATE TABLE ballast (
+CREATE TABLE IF NOT EXISTS ballast (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
     filler BLOB NOT NULL
 );

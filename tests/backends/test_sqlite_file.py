@@ -168,6 +168,20 @@ def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
         join(opened(tmp_path / "c.db"), "bob")
 
 
+def test_a_file_of_an_older_layout_is_brought_up_to_date_and_keeps_what_is_in_it(tmp_path: Path) -> None:
+    backend = opened(tmp_path / "c.db")
+    ann = join(backend, "ann")
+    backend.close()
+    with sqlite3.connect(tmp_path / "c.db") as older:
+        older.execute("DROP TABLE cursors")
+        older.execute("PRAGMA user_version = 1")
+    older.close()
+    backend = opened(tmp_path / "c.db")
+    assert alive(backend, ann)
+    assert backend.pubsub.cursor("none yet").run(5.0) == {}
+    backend.close()
+
+
 @pytest.mark.parametrize("replaced", [True, False])
 def test_a_file_put_in_its_place_is_noticed_by_the_next_heartbeat(tmp_path: Path, replaced: bool) -> None:
     backend = opened(tmp_path / "c.db")
