@@ -28,9 +28,9 @@ own       lex     o FS ``q`` FS request FS name: a request that holds or waits;
 queue     lex     name FS rank (9999 - priority, 5 digits) FS number FS mode FS request FS o FS ttl (0: none)
                   FS since FS listener FS flow: one waiting request, every name's queue being one range
 ids       hash    request that waits -> its queue member; lost request or ended o -> ``!`` reason;
-                  FS publication -> ``!`` epoch FS number; FS settlement -> ``!`` its answer
-ended     zset    request, o or FS settlement that is over -> when, in ms, plus how: .0 withdrawn, .25 released (or
-                  departed), .5 taken away (or expired); kept 90 s, at most 200,000
+                  FS publication -> ``!`` epoch FS number; FS settlement or breaking -> ``!`` its answer
+ended     zset    request, o, FS settlement or FS breaking that is over -> when, in ms, plus how: .0 withdrawn, .25
+                  released (or departed), .5 taken away (or expired); kept 90 s, at most 200,000
 meta      hash    members: the membership version; interval: the longest between
                   heartbeats since the namespace was last empty; corrupt: records found unreadable;
                   topic:<topic> -> epoch FS number of its last event; but for the system topic, then FS when

@@ -24,7 +24,7 @@ from comity_redis.keys import plain
 from comity_redis.op import transaction
 from comity_redis.packing import pack
 from comity_redis.presence import lost
-from comity_redis.records import FS, LETTERS, MAX_RANK, contender, holders, loss, present, queue
+from comity_redis.records import FS, LETTERS, MAX_RANK, RS, contender, holders, loss, present, queue
 
 if TYPE_CHECKING:
     from comity.model import Answer, Contender, Holder, LockRequest, Loss, SessionRef
@@ -171,8 +171,9 @@ class RedisLocks:
     def break_lock(self, session: SessionRef, request_id: str, name: str, reason: str) -> Op[tuple[Holder, ...]]:
         """Take the name from all its holders, as `comity.ports.Locks.break_lock` says."""
 
-        def parse(answer: list[Any]) -> tuple[Holder, ...]:
-            return holders(name, answer[1:], answer[0])
+        def parse(answer: bytes) -> tuple[Holder, ...]:
+            at_us, *there = answer.split(RS)
+            return holders(name, there, int(at_us))
 
         return self._break.call(parse, session.agent_id, request_id, name, plain(reason))
 

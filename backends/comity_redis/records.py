@@ -42,7 +42,7 @@ def holders(name: str, answer: Sequence[Any], now_us: int) -> tuple[Holder, ...]
     """Read the holders that an answer ends with: their mode, then text and remaining ms of each."""
     mode, now_ms = answer[0], now_us // 1000
     pairs = zip(answer[1::2], answer[2::2], strict=True)
-    return tuple(holder(name, mode, text, left, now_ms) for text, left in pairs)
+    return tuple(holder(name, mode, text, int(left), now_ms) for text, left in pairs)
 
 
 def present(name: str, record: bytes, ends: dict[bytes, int], now_ms: int) -> Iterator[Holder]:

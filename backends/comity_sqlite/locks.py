@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from comity.errors import ComityError, SessionLost
 from comity.model import (
     Answer,
@@ -208,15 +210,16 @@ class SqliteLocks:
         """See `comity.ports.Locks.break_lock`."""
 
         def break_lock(step: Step) -> tuple[Holder, ...]:
-            if step.ended(Kind.REQUEST, request_id) is not None:
-                return ()
-            step.mark(Kind.REQUEST, request_id, How.VOID)
+            before = step.ended(Kind.BREAKING, request_id)
+            if before is not None:
+                return msgspec.json.decode(before.reason, type=tuple[Holder, ...])
             clear_the_way(step, name)
             held = holders_of(step, name)
             shown = tuple(holder(step, seat) for seat in held)
             for seat in held:
                 lose(step, seat, reason, session.agent_id)
             serve(step, name)
+            step.mark(Kind.BREAKING, request_id, How.DONE, msgspec.json.encode(shown).decode())
             return shown
 
         return self._runner.write("locks.break_lock", break_lock)

@@ -1,19 +1,23 @@
 -- Take a name from all its holders and hand it on.
 -- ARGV  agent id, request id, name, reason
--- Answers  {us, holders...}: whom it was taken from; nobody when it is free or this is a retry
+-- Answers  us RS mode, then for each holder it was taken from RS text RS ms to its end; a retry is told the same
 -- Keeps  L12, X4
 --@include _keys.lua
 --@include _ended.lua
 --@include _step.lua
 --@include _answers.lua
-if call('ZSCORE', ENDED, ARGV[2]) then return {now_us, 'x'} end
+local id = FS .. ARGV[2]
+local before = call('HGET', IDS, id)
+if before then return sub(before, 2) end
 call('ZREM', LIVE, '')
 local s = state(ARGV[3])
 clear(s)
-local answer = with_holders({now_us}, s)
+local answer = with_holders({format('%.0f', now_us)}, s)
+for at = 4, #answer, 2 do answer[at] = format('%.0f', answer[at]) end
+answer = table.concat(answer, RS)
 local taken = s.holders
 s.holders = {}
 for _, h in ipairs(taken) do lose(s, h, ARGV[4], ARGV[1]) end
-mark(ARGV[2], RELEASED)
+mark(id, RELEASED, answer)
 commit()
 return answer

@@ -330,8 +330,7 @@ class AsyncLocks:
     async def break_lock(self, name: str, reason: str) -> list[Holder]:
         """Take `name` from whoever holds it and serve the queue; return whom it was taken from (steward).
 
-        The losers are told who broke it and why, and ``lock.lost`` is published. When the answer was lost on the way,
-        the list is empty although the lock was broken: the retry broke nobody.
+        The losers are told who broke it and why, and ``lock.lost`` is published.
         """
         space = self._space
         ref = space.require("locks.break_lock")

@@ -73,7 +73,7 @@ class Locks(Protocol):
     def break_lock(self, session: SessionRef, request_id: str, name: str, reason: str) -> Op[tuple[Holder, ...]]:
         """Take the name from all its holders, told as in `preempt`, and serve the queue.
 
-        Answers whom it was taken from; a retry of the same `request_id` breaks nothing more and answers ().
+        Answers whom it was taken from; a retry of the same `request_id` breaks nothing more and answers the same.
         """
 
     def view(self, name: str) -> Op[LockView]:

@@ -206,16 +206,13 @@ class LeaseSteps(StepTests):
         lost = [(e["agent_id"], e["reason"], e["by"]) for e in stage.told("lock.lost")]
         assert lost == [("ann", "stuck", "root"), ("bob", "stuck", "root")]
         assert stage.own(ann).losses == (Loss(one.request_id, "lock", tokens[0], "stuck"),)
-        assert stage.run(op) == ()
         assert stage.holding() == [waiting.request_id]
 
     def test_breaking_a_free_name_answers_nobody(self, stage: Stage) -> None:
-        root, ann = stage.session("root"), stage.session("ann")
+        root = stage.session("root")
         op = stage.backend.locks.break_lock(root, stage.new("break"), "lock", "stuck")
         assert stage.run(op) == ()
-        held = stage.hold(ann)
-        assert stage.run(op) == ()  # a late duplicate breaks nobody who came since
-        assert stage.holding() == [held.request_id]
+        assert stage.told("lock.lost") == []
 
     # ------------------------------------------------------------- what a session is told
 

@@ -10,8 +10,9 @@ import attrs
 import pytest
 
 from comity.errors import SessionLost
-from comity.model import Changed, Ended, Granted, Queued, SessionInfo, TopicPosition, Withdrawn
+from comity.model import Changed, Ended, Granted, Mode, Queued, SessionInfo, TopicPosition, Withdrawn
 from comity.ops import Effect
+from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import Stage, StepTests
 
 
@@ -107,6 +108,32 @@ class RetrySteps(StepTests):
             stage.run(announce)
         assert stage.run(stage.backend.presence.get("ann")) is None
         assert len(stage.told("session.joined")) == 1
+
+    @rule("X4", "L12")
+    def test_a_retried_breaking_breaks_nobody_more_and_answers_the_same(self, stage: Stage) -> None:
+        root, ann, bob = stage.session("root"), stage.session("ann"), stage.session("bob")
+        one = stage.hold(ann, mode=Mode.SHARED, ttl_ms=90_000, flow="naïve")
+        two = stage.hold(bob, mode=Mode.SHARED)
+        waiting = stage.wait(bob)
+        op = stage.backend.locks.break_lock(root, stage.new("break"), "lock", "stuck")
+        first = stage.run(op)
+        assert [holder.request_id for holder in first] == [one.request_id, two.request_id]
+        assert stage.run(op) == first
+        assert stage.release(waiting)
+        assert stage.run(op) == first
+        later = stage.hold(ann)
+        assert stage.run(op) == first
+        assert stage.holding() == [later.request_id]
+        assert len(stage.told("lock.lost")) == 2
+
+    @rule("X4", "L12")
+    def test_a_retried_breaking_of_a_free_name_breaks_nobody_who_came_since(self, stage: Stage) -> None:
+        root, ann = stage.session("root"), stage.session("ann")
+        op = stage.backend.locks.break_lock(root, stage.new("break"), "lock", "stuck")
+        assert stage.run(op) == ()
+        held = stage.hold(ann)
+        assert stage.run(op) == ()
+        assert stage.holding() == [held.request_id]
 
     def test_a_heartbeat_performed_twice_is_one_heartbeat(self, stage: Stage) -> None:
         ann = stage.session("ann")

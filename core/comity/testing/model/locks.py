@@ -260,11 +260,12 @@ class ModelLocks:
         space = self._space
 
         def step() -> tuple[Holder, ...]:
-            if space.requests_over.of(request_id):
-                return ()
-            space.requests_over.keep(request_id, Mark(End.DONE), space.now_ms)
+            before = space.broken.of(request_id)
+            if before is not None:
+                return before
             clear_the_way(space, [name])
             broken = present_holders(space, name)
+            space.broken.keep(request_id, broken, space.now_ms)
             for entry in holders(space, name):
                 take_away(space, entry, End.LOST, reason, session.agent_id)
             serve(space, name)

@@ -67,8 +67,6 @@ class End(enum.Enum):
     RELEASED = "released"
     WITHDRAWN = "withdrawn"
     LOST = "lost"
-    DONE = "done"
-    """A step that is not a lease, and was applied."""
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import attrs
 
 from comity.errors import SessionLost
-from comity.model import Published, Settled, Wake
+from comity.model import Holder, Published, Settled, Wake
 from comity.testing.model.records import Cursor, Entry, Mark, Name, Session, Topic
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ class Namespace:
     published: Memory[Published] = attrs.field(factory=Memory)
     cursors: dict[str, Cursor] = attrs.field(factory=dict)
     settled: Memory[Settled] = attrs.field(factory=Memory)
+    broken: Memory[tuple[Holder, ...]] = attrs.field(factory=Memory)
 
     listeners: dict[str, ModelListener] = attrs.field(factory=dict)
     """The open ones by address."""
