@@ -32,8 +32,10 @@ class Strategy(Protocol):
         asked for and several sessions share the name, it is asked once for each of them.
 
         Core enforces the answer against the very holders the conflict showed. Both sides get the
-        winner that was recorded first, also if the two strategies or their answers differ; while that
-        record stands (until the name is granted anew or one of the two ends) nobody is asked about them.
+        winner that was recorded first, also if the two strategies or their answers differ, until the name is
+        granted anew or one of the two ends. A waiter that lost by that record goes on asking its own
+        strategy whether to wait: `GiveUp` counts then, `Take` changes nothing. It is asked when the holders
+        change, when it said so (see `Wait`), and at most once a second otherwise.
         """
 
 

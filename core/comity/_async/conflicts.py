@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from comity.errors import BackendUnavailable, ConflictLost, InvalidArgument, StrategyFailed
 from comity.logs import corrupt
 from comity.model import (
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from comity._async.space import AsyncSpace
-    from comity.model import Contest, Granted, Holder, LockRequest, Party, StoredEvent
+    from comity.model import Contest, Granted, Holder, LockRequest, Party, Settled, StoredEvent
     from comity.strategies import Strategy, StrategyChoice
 
 _MAX_TRIES = 32
 _PAGE = 500
+_SOONEST, _LEISURE = 0.05, 1.0
+"""When a strategy is asked again about the same holders: at its wish, and by the way if it has none."""
 
 
 def _ref(party: Party) -> SessionRef:
@@ -61,9 +65,12 @@ def _consult(label: str, strategy: Strategy, conflict: Conflict) -> Decision:
         decision: object = strategy.decide(conflict)
     except Exception as error:
         raise StrategyFailed(conflict.name, label, repr(error)) from error
-    if isinstance(decision, Decision):
-        return decision
-    raise StrategyFailed(conflict.name, label, f"it answered {decision!r} instead of Take, Wait or GiveUp")
+    if not isinstance(decision, Decision):
+        raise StrategyFailed(conflict.name, label, f"it answered {decision!r} instead of Take, Wait or GiveUp")
+    if decision.ask_again_in is not None and not decision.ask_again_in > 0:
+        why = f"it wants to be asked again in {decision.ask_again_in!r} s; give a number above 0"
+        raise StrategyFailed(conflict.name, label, why)
+    return decision
 
 
 def _recorded(event: StoredEvent) -> ConflictResult | None:
@@ -79,6 +86,22 @@ def _recorded(event: StoredEvent) -> ConflictResult | None:
         return None
 
 
+@attrs.define
+class _Opinion:
+    """What is to be said about a contest: a verdict against each holder of another session."""
+
+    verdicts: list[Verdict] = attrs.field(factory=list)
+    gives_up: str | None = None
+    ask_again_in: float | None = None
+
+    def take_in(self, decision: Decision) -> None:
+        """Note whether and when the strategy wants to go on."""
+        if decision.action is Action.GIVE_UP:
+            self.gives_up = decision.reason
+        wishes = (self.ask_again_in, decision.ask_again_in)
+        self.ask_again_in = min((wish for wish in wishes if wish is not None), default=None)
+
+
 class AsyncContender:
     """A request that a strategy fights for inside ``locks.acquire``."""
 
@@ -86,72 +109,97 @@ class AsyncContender:
         self._space = space
         self._name, self._strategy, self._began = name, strategy, began
         self._seen: tuple[int, ...] = ()
+        self._rests_until = began
+        self._wakes_at = float("inf")
+
+    @property
+    def ask_in(self) -> float:
+        """Seconds until the strategy wants to be asked though nothing happens; infinite without such a wish."""
+        return max(self._wakes_at - self._space.session.now(), 0.0)
 
     async def contend(self, holders: Sequence[Holder], request: LockRequest) -> Granted | None:
-        """Ask the strategy against these holders, unless it was asked; return the grant it won, if any.
+        """Ask the strategy against these holders, unless it was asked just now; return the grant it won, if any.
 
         Raises `ConflictLost` when it gives up.
         """
         tokens = tuple(sorted(holder.token for holder in holders))
-        if not tokens or tokens == self._seen:
+        if tokens == self._seen and self._space.session.now() < self._rests_until:
+            return None
+        if not tokens:
+            self._rest(None)
             return None
         space = self._space
         resource = request.wants[0].name
         for _ in range(_MAX_TRIES):
             contest = await space.seam.arun(space.backend.conflicts.contest(resource, (request.session.agent_id,)))
             self._seen = tuple(sorted(holder.token for holder in contest.holders))
-            verdicts, gives_up = self._decide(contest, request)
-            if not verdicts:
-                return None
-            wins = all(verdict.winner == request.session for verdict in verdicts)
-            settlement = Settlement(
-                request_id=space.ids(),
-                name=resource,
-                counter=contest.counter,
-                tokens=self._seen,
-                verdicts=tuple(verdicts),
-                take=request if wins else None,
-            )
-            answer = await space.seam.arun(space.backend.conflicts.settle(settlement))
+            opinion = self._decide(contest, request)
+            self._rest(opinion.ask_again_in)
+            answer = await self._settle(contest, request, opinion)
             if isinstance(answer, Changed):
                 continue
-            for verdict in answer.standing:
-                if verdict not in contest.standing:
-                    space.plugins.conflict_decided(_result(resource, verdict, contest.counter))
-            if answer.granted is not None or gives_up is None:
+            if answer is not None and answer.granted is not None:
                 return answer.granted
-            raise ConflictLost(resource, self._name, gives_up, contest.holders)
+            if opinion.gives_up is None:
+                return None
+            raise ConflictLost(resource, self._name, opinion.gives_up, contest.holders)
         return None
 
-    def _decide(self, contest: Contest, request: LockRequest) -> tuple[list[Verdict], str | None]:
-        """Return a verdict against each holder of another session, and why the strategy gives up, if it does.
+    async def _settle(self, contest: Contest, request: LockRequest, opinion: _Opinion) -> Settled | Changed | None:
+        """Record what is new and take the name over if the request wins; None when there is neither to do."""
+        wins = all(verdict.winner == request.session for verdict in opinion.verdicts)
+        if not opinion.verdicts or not (wins or any(each not in contest.standing for each in opinion.verdicts)):
+            return None
+        space = self._space
+        settlement = Settlement(
+            request_id=space.ids(),
+            name=contest.name,
+            counter=contest.counter,
+            tokens=self._seen,
+            verdicts=tuple(opinion.verdicts),
+            take=request if wins else None,
+        )
+        answer = await space.seam.arun(space.backend.conflicts.settle(settlement))
+        if not isinstance(answer, Changed):
+            for verdict in answer.standing:
+                if verdict not in contest.standing:
+                    space.plugins.conflict_decided(_result(contest.name, verdict, contest.counter))
+        return answer
 
-        No verdicts when nobody holds the name, or this very session does: it is no conflict with itself.
+    def _rest(self, ask_again_in: float | None) -> None:
+        """Set when the strategy is asked again about the holders it has just seen."""
+        now = self._space.session.now()
+        self._rests_until = now + (_LEISURE if ask_again_in is None else max(ask_again_in, _SOONEST))
+        self._wakes_at = float("inf") if ask_again_in is None else self._rests_until
+
+    def _decide(self, contest: Contest, request: LockRequest) -> _Opinion:
+        """Return a verdict against each holder of another session, and what the strategy thinks of waiting.
+
+        No verdicts when nobody holds the name, or this very session does: it is no conflict with itself. Where a
+        verdict stands, it stays; if it is for the other, the strategy may still give up.
         """
         parties = {party.agent_id: party for party in contest.parties}
         asker = parties.get(request.session.agent_id)
         if asker is None or not asker.live or asker.incarnation != request.session.incarnation:
-            return [], None
-        verdicts: list[Verdict] = []
-        gives_up: str | None = None
+            return _Opinion()
+        opinion = _Opinion()
         for agent_id in dict.fromkeys(holder.agent_id for holder in contest.holders):
             if agent_id == request.session.agent_id:
-                return [], None
+                return _Opinion()
             other = parties[agent_id]
             standing = _standing(contest, request.session, _ref(other))
-            if standing is not None:
-                verdicts.append(standing)
+            if standing is not None and standing.winner == request.session:
+                opinion.verdicts.append(standing)
                 continue
             held = max((holder.held_for for holder in contest.holders if holder.agent_id == agent_id), default=0.0)
             waited = max(self._space.session.now() - self._began, 0.0)
             conflict = Conflict(contest.name, asker, other, acquiring=True, waited=waited, held_for=held)
             decision = _consult(self._name, self._strategy, conflict)
+            opinion.take_in(decision)
             wins = decision.action is Action.TAKE
-            if decision.action is Action.GIVE_UP:
-                gives_up = decision.reason
             pair = (request.session, _ref(other)) if wins else (_ref(other), request.session)
-            verdicts.append(Verdict(*pair, strategy=self._name, reason=decision.reason))
-        return verdicts, gives_up
+            opinion.verdicts.append(standing or Verdict(*pair, strategy=self._name, reason=decision.reason))
+        return opinion
 
 
 class AsyncConflicts:

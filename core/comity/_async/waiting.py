@@ -63,7 +63,6 @@ class AsyncWait:
     async def _wait(self, waiter: Waiter, answer: Answer | None, sent: float) -> tuple[Granted, float]:
         space = self._space
         while True:
-            pause = _UNHEARD_PAUSE
             if isinstance(answer, Granted):
                 return answer, sent
             if isinstance(answer, Ended):
@@ -77,10 +76,8 @@ class AsyncWait:
                     return granted, sent
                 if self._left() <= 0:
                     return await self._leave(), sent
-                if isinstance(answer, Queued) and space.ear.listening:
-                    pause = answer.retry_ms / 1000 + _MARGIN
             if self._request.wait:
-                await self._flag.wait(min(pause, max(self._left(), 0.0)))
+                await self._flag.wait(min(self._pause(answer), max(self._left(), 0.0)))
             else:
                 await self._listen()
             self._flag.clear()
@@ -88,6 +85,13 @@ class AsyncWait:
                 space.session.require("locks.acquire")  # a process stopped for long reads its wake-ups after its end
                 return waiter.granted, sent
             answer, sent = await self._ask()
+
+    def _pause(self, answer: Answer | None) -> float:
+        """Return the seconds after which to ask again if nothing wakes this wait."""
+        if not isinstance(answer, Queued):
+            return _UNHEARD_PAUSE
+        pause = answer.retry_ms / 1000 + _MARGIN if self._space.ear.listening else _UNHEARD_PAUSE
+        return pause if self._contender is None else min(pause, self._contender.ask_in + _MARGIN)
 
     async def _ask(self) -> tuple[Answer | None, float]:
         """Ask for the present state of the request; None when the store is away: a wait outlives that."""

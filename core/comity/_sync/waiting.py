@@ -65,7 +65,6 @@ class Wait:
     def _wait(self, waiter: Waiter, answer: Answer | None, sent: float) -> tuple[Granted, float]:
         space = self._space
         while True:
-            pause = _UNHEARD_PAUSE
             if isinstance(answer, Granted):
                 return answer, sent
             if isinstance(answer, Ended):
@@ -79,10 +78,8 @@ class Wait:
                     return granted, sent
                 if self._left() <= 0:
                     return self._leave(), sent
-                if isinstance(answer, Queued) and space.ear.listening:
-                    pause = answer.retry_ms / 1000 + _MARGIN
             if self._request.wait:
-                self._flag.wait(min(pause, max(self._left(), 0.0)))
+                self._flag.wait(min(self._pause(answer), max(self._left(), 0.0)))
             else:
                 self._listen()
             self._flag.clear()
@@ -90,6 +87,13 @@ class Wait:
                 space.session.require("locks.acquire")  # a process stopped for long reads its wake-ups after its end
                 return waiter.granted, sent
             answer, sent = self._ask()
+
+    def _pause(self, answer: Answer | None) -> float:
+        """Return the seconds after which to ask again if nothing wakes this wait."""
+        if not isinstance(answer, Queued):
+            return _UNHEARD_PAUSE
+        pause = answer.retry_ms / 1000 + _MARGIN if self._space.ear.listening else _UNHEARD_PAUSE
+        return pause if self._contender is None else min(pause, self._contender.ask_in + _MARGIN)
 
     def _ask(self) -> tuple[Answer | None, float]:
         """Ask for the present state of the request; None when the store is away: a wait outlives that."""

@@ -138,6 +138,7 @@ class Decision:
 
     action: Action
     reason: str
+    ask_again_in: float | None = None
 
 
 def Take(reason: str) -> Decision:  # noqa: N802 - reads as a value in strategies
@@ -145,9 +146,14 @@ def Take(reason: str) -> Decision:  # noqa: N802 - reads as a value in strategie
     return Decision(Action.TAKE, reason)
 
 
-def Wait(reason: str) -> Decision:  # noqa: N802 - reads as a value in strategies
-    """Answer that the other wins and the asker waits its turn."""
-    return Decision(Action.WAIT, reason)
+def Wait(reason: str, *, ask_again_in: float | None = None) -> Decision:  # noqa: N802 - reads as a value in strategies
+    """Answer that the other wins and the asker waits its turn.
+
+    `ask_again_in`: seconds after which the strategy wants to be asked again though nothing happened, such as
+    to give up when it has waited long enough; each time costs two round trips, and 0.05 s is the soonest.
+    Without it, it is asked again when the waiter looks at the store anyway.
+    """
+    return Decision(Action.WAIT, reason, ask_again_in)
 
 
 def GiveUp(reason: str) -> Decision:  # noqa: N802 - reads as a value in strategies
