@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from comity._async.connect import aconnect as aconnect
     from comity._async.coordinator import AsyncCoordinator as AsyncCoordinator
     from comity._async.events import AsyncSubscription as AsyncSubscription
-    from comity._async.locks import AsyncLease as AsyncLease
+    from comity._async.leases import AsyncLease as AsyncLease
     from comity._async.watch import AsyncWatch as AsyncWatch
     from comity._sync.connect import connect as connect
     from comity._sync.coordinator import Coordinator as Coordinator
     from comity._sync.events import Subscription as Subscription
-    from comity._sync.locks import Lease as Lease
+    from comity._sync.leases import Lease as Lease
     from comity._sync.watch import Watch as Watch
     from comity.errors import AccessDenied as AccessDenied
     from comity.errors import AgentIdTaken as AgentIdTaken
@@ -83,12 +83,12 @@ _HOMES = {
     "_async.connect": "aconnect",
     "_async.coordinator": "AsyncCoordinator",
     "_async.events": "AsyncSubscription",
-    "_async.locks": "AsyncLease",
+    "_async.leases": "AsyncLease",
     "_async.watch": "AsyncWatch",
     "_sync.connect": "connect",
     "_sync.coordinator": "Coordinator",
     "_sync.events": "Subscription",
-    "_sync.locks": "Lease",
+    "_sync.leases": "Lease",
     "_sync.watch": "Watch",
     "errors": (
         "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput Closed ComityError "

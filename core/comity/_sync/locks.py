@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from comity._colour._sync import current_flow
+from comity._sync.leases import Lease, check_ttl
 from comity._sync.waiting import Wait
 from comity.errors import (
     BackendUnavailable,
@@ -14,114 +15,16 @@ from comity.errors import (
     Deadlock,
     HolderChanged,
     InvalidArgument,
-    LockLost,
 )
-from comity.holdings import LeaseState
-from comity.model import PRIORITY_LIMIT, Changed, Ended, Granted, LockRequest, Mode, Want
+from comity.model import PRIORITY_LIMIT, Changed, Granted, LockRequest, Mode, Want
 from comity.names import check_lock_name, check_name
 from comity.tiers import check_preempt
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from comity._sync.conflicts import Conflicts
     from comity._sync.space import Space
     from comity.model import Answer, Contender, Holder, SessionRef
     from comity.strategies import StrategyChoice
-
-
-_SHORTEST_TTL, _LONGEST_TTL = 0.001, 366 * 86_400.0
-
-
-class Lease(LeaseState):
-    """A lease that is held: a context manager that gives it back.
-
-    Leaving the block raises `LockLost` when the lease was lost meanwhile, unless the body raised.
-    """
-
-    def __init__(self, space: Space, *facts: Any) -> None:
-        super().__init__(space.session, *facts)
-        self._space = space
-        self._freed: bool | None = None
-
-    def release(self) -> bool:
-        """Give the lease back; the next waiter holds it in the same step.
-
-        True when this freed it (or, of a reentrant lease, closed one acquisition); False when it had been lost: then
-        nothing was touched. Calling again answers the same. Raises `BackendUnavailable`; the release is then
-        carried by the next heartbeats, and calling again is safe.
-        """
-        space = self._space
-        space.home.check()
-        if self._freed is not None:
-            return self._freed
-        if self.loss() is None and self.close_one():
-            return True
-        if self.loss() is not None:
-            self._freed = False
-        else:
-            op = space.backend.locks.release(self._ref, self.request_id)
-            self._freed = (space.seam.run(op)).ok
-            if not self._freed:
-                self.lose_after_all(self._why_lost())
-        space.session.holdings.remove(self)
-        return self._freed
-
-    def _why_lost(self) -> str:
-        """Ask the store why the lease was over before its release: the news of it has not come yet."""
-        try:
-            own = self._space.seam.run(self._space.backend.locks.own(self._ref))
-        except ComityError:
-            own = None
-        reasons = [loss.reason for loss in own.losses if loss.request_id == self.request_id] if own else []
-        return reasons[0] if reasons else "it was over when it was released"
-
-    def renew(self, ttl: float | None) -> None:
-        """Let the lease's own time end `ttl` seconds from now; None: with its session.
-
-        Raises `LockLost` when it is over already.
-        """
-        space = self._space
-        ttl_ms = check_ttl(ttl)
-        space.session.require("locks.renew")
-        self.ensure_held()
-        sent = space.session.now()
-        number = self.next_renewal(None if ttl is None else sent + ttl)
-        answer = space.seam.run(space.backend.locks.renew(self._ref, self.request_id, number, ttl_ms))
-        if isinstance(answer, Ended):
-            self.lose(answer.reason or "it was over when it was renewed")
-            self.ensure_held()
-        else:
-            self.extend(None if answer.ttl_ms is None else sent + answer.ttl_ms / 1000)
-            space.heart.look()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            freed = self.release()
-        except ComityError:
-            if error is None:
-                raise
-            return  # the body's own error says more; the release is carried by the next heartbeats
-        if freed or error is not None:
-            return
-        raise LockLost(self.name, self.token, self.loss() or "it was over when it was released")
-
-
-def check_ttl(ttl: float | None) -> int | None:
-    """Return `ttl` seconds in milliseconds, or raise `InvalidArgument`."""
-    if ttl is None:
-        return None
-    if not _SHORTEST_TTL <= ttl <= _LONGEST_TTL:
-        raise InvalidArgument("ttl", ttl, "give seconds between 0.001 and a year, or None to last with the session")
-    return round(ttl * 1000)
 
 
 class Locks:
