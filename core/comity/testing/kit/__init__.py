@@ -13,7 +13,19 @@ that keeps bytes also inherits `CorruptRecordSteps` and gives `spoil`.
 
 import pytest
 
-_PARTS = ("conflicts", "corrupt", "leases", "liveness", "locks", "namespaces", "presence", "pubsub", "queue", "retries")
+_PARTS = (
+    "conflicts",
+    "corrupt",
+    "deadlock",
+    "leases",
+    "liveness",
+    "locks",
+    "namespaces",
+    "presence",
+    "pubsub",
+    "queue",
+    "retries",
+)
 # Before they are imported, so that a failing assertion tells the values.
 pytest.register_assert_rewrite(
     f"{__name__}.stage",
@@ -25,6 +37,7 @@ from comity.testing.kit.flows import AsyncFlowContract, FlowContract  # noqa: E4
 from comity.testing.kit.stage import Stage, StepTests  # noqa: E402
 from comity.testing.kit.steps_conflicts import ConflictSteps  # noqa: E402
 from comity.testing.kit.steps_corrupt import CorruptRecordSteps  # noqa: E402
+from comity.testing.kit.steps_deadlock import DeadlockSteps  # noqa: E402
 from comity.testing.kit.steps_leases import LeaseSteps  # noqa: E402
 from comity.testing.kit.steps_liveness import LivenessSteps  # noqa: E402
 from comity.testing.kit.steps_locks import LockSteps  # noqa: E402
@@ -38,6 +51,7 @@ __all__ = [
     "AsyncFlowContract",
     "ConflictSteps",
     "CorruptRecordSteps",
+    "DeadlockSteps",
     "FlowContract",
     "LeaseSteps",
     "LivenessSteps",
@@ -59,6 +73,7 @@ class StepContract(
     LockSteps,
     QueueSteps,
     LeaseSteps,
+    DeadlockSteps,
     RetrySteps,
     PubSubSteps,
     ConflictSteps,
