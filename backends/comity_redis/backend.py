@@ -20,6 +20,7 @@ from comity_redis.pubsub import RedisPubSub
 from comity_redis.runner import RedisRunner
 from comity_redis.script import Script, read_script
 from comity_redis.sequence import Sequence
+from comity_redis.state import RedisState
 from comity_redis.verbs import FOLDER, Verbs
 from comity_redis.wakes import RedisEar
 
@@ -63,6 +64,7 @@ class RedisBackend:
         self.presence = RedisPresence(runner, self._keys, verbs)
         self.locks = RedisLocks(runner, self._keys, verbs)
         self.pubsub = RedisPubSub(runner, self._keys, verbs)
+        self.state = RedisState(runner, self._keys, verbs)
         self.conflicts = RedisConflicts(verbs, self.locks)
 
     @classmethod

@@ -37,7 +37,7 @@ class RedisConflicts:
     """Contests over names: facts read as stored, decisions recorded and enforced by one script."""
 
     def __init__(self, verbs: Verbs, locks: RedisLocks) -> None:
-        self._contest = verbs.script("contest", "conflicts.contest", Effect.READ)
+        self._contest = verbs.script("contest", "conflicts.contest", effect=Effect.READ)
         self._settle = verbs.script("settle", "conflicts.settle")
         self._locks = locks
 

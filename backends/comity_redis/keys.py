@@ -21,9 +21,9 @@ locks     hash    name -> mode, grant counter, then per holder in grant order
                   the empty name -> the last token
 past      hash    name -> grant counter RS, then per session, at most 16, token FS entry FS o RS
 own       lex     o FS ``q`` FS request FS name: a request that holds or waits;
-                  o FS ``w`` FS flow FS request: one that waits, by the flow that asks;
                   o FS ``p`` FS entry FS name: a past claim, at most 1,000, in the order in which they
                   began (``entry`` is the token of then);
+                  o FS ``e`` FS key: it ends with the session;
                   o FS ``n`` FS version (10 digits) FS request FS token FS name FS reason: a loss not yet
                   acknowledged, at most 1,000; o FS ``v`` FS name: it is part of a verdict on the name
 queue     lex     name FS rank (9999 - priority, 5 digits) FS number FS mode FS request FS o FS ttl (0: none)
@@ -36,13 +36,19 @@ meta      hash    members: the membership version; interval: the longest between
                   heartbeats since the namespace was last empty; corrupt: records found unreadable;
                   topic:<topic> -> epoch FS number of its last event; but for the system topic, then FS when
                   the last mark was made FS until when the stream is kept FS marks, each ``ms:number`` and
-                  a space: up to this number all events are at least that old
+                  a space: up to this number all events are at least that old; of ``comity.state`` instead FS
+                  bytes in all FS marks, each ``bytes:number`` and a space: so many there were up to this number
 verdicts  hash    name -> grant counter, then per decision RS winner's o FS loser's o FS strategy FS reason;
                   void once the counter is another
+heads     hash    key of the state -> version FS due (0: none) FS fence, the newest token that wrote it FS owner, the
+                  session o it ends with or nothing; of a key that is gone and was fenced, version 0 and until when
+                  that is remembered
+state     lex     key FS version FS when FS due FS agent id FS owner, two fields FS value (JSON): what stands;
+                  FS ``d`` due (16 digits) FS key: when it expires; FS ``x`` due FS key: when a fence is forgotten
 topics    zset    topic -> when its numbers are forgotten, in ms; its stream is gone before
-published zset    FS publication -> when, in ms; kept 90 s, at most 200,000
+published zset    FS publication or write of the state -> when, in ms; kept 90 s, at most 200,000
 cursors   hash    cursor -> per topic, parted by RS, topic FS epoch FS number, of 20 digits both
-t:<topic> stream  events, see below; ``t:comity`` is the system topic
+t:<topic> stream  events, see below; ``t:comity`` is the system topic, ``t:comity.state`` has the changes of the state
 ========  ======  ==========================================================================================
 
 The grant counter of a name is in its lock while it is held, else in `past`, else in `verdicts`, else 0.
@@ -68,7 +74,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from comity.model import SYSTEM_TOPIC
+from comity.model import STATE_TOPIC, SYSTEM_TOPIC
 
 if TYPE_CHECKING:
     from comity.model import SessionRef
@@ -88,6 +94,8 @@ _FIXED = (
     "ended",
     "meta",
     "verdicts",
+    "heads",
+    "state",
 )
 _EVENTS = ("topics", "published", "cursors")
 """Keys that only the scripts about events take."""
@@ -118,7 +126,7 @@ class Keys:
 
     def __init__(self, namespace: str) -> None:
         self.prefix = f"comity:{{{encoded(namespace)}}}:"
-        self.fixed = (*(self.prefix + name for name in _FIXED), self.topic(SYSTEM_TOPIC))
+        self.fixed = (*(self.prefix + name for name in _FIXED), self.topic(STATE_TOPIC), self.topic(SYSTEM_TOPIC))
         """In the order in which scripts take them (``scripts/_keys.lua``)."""
         self._named = {name: self.prefix + name for name in (*_FIXED, *_EVENTS)}
 

@@ -9,7 +9,6 @@ from comity.errors import LimitExceeded
 from comity.logs import corrupt
 from comity.model import (
     Changed,
-    Deadlocked,
     Ended,
     Granted,
     Held,
@@ -25,7 +24,7 @@ from comity_redis.keys import plain
 from comity_redis.op import transaction
 from comity_redis.packing import pack
 from comity_redis.presence import lost
-from comity_redis.records import FS, LETTERS, MAX_RANK, RS, contender, cycle, holders, loss, present, queue
+from comity_redis.records import FS, LETTERS, MAX_RANK, RS, contender, holders, loss, present, queue
 
 if TYPE_CHECKING:
     from comity.model import Answer, Contender, Holder, LockRequest, Loss, SessionRef
@@ -48,8 +47,8 @@ class RedisLocks:
         self._renew = verbs.script("renew", "locks.renew")
         self._preempt = verbs.script("preempt", "locks.preempt")
         self._break = verbs.script("break", "locks.break_lock")
-        self._view = verbs.script("view", "locks.view", Effect.READ)
-        self._own = verbs.script("own", "locks.own", Effect.READ)
+        self._view = verbs.script("view", "locks.view", effect=Effect.READ)
+        self._own = verbs.script("own", "locks.own", effect=Effect.READ)
         # Names of requests made here, so that a release need not look its name up.
         self._names: dict[str, str] = {}
         self._everything = (
@@ -71,13 +70,10 @@ class RedisLocks:
                 return Queued(place, max(0, retry_ms), holders(want.name, there, at_us), at_us)
             if kind == b"H":
                 return Held(holders(want.name, answer[2:], answer[1]), answer[1])
-            if kind == b"D":
-                _, at_us, links, *there = answer
-                return Deadlocked(tuple(cycle(links)), holders(want.name, there, at_us), at_us)
             return _ended(request, answer)
 
         def undo(answer: Answer | None) -> Op[object] | None:
-            if isinstance(answer, Held | Deadlocked | Ended):
+            if isinstance(answer, Held | Ended):
                 return None
             return self.withdraw(ref, request.request_id, keep=False)
 

@@ -44,8 +44,8 @@ class RedisPresence:
         self._depart = verbs.script("depart", "presence.depart")
         self._reap = verbs.script("reap", "presence.reap")
         self._update = verbs.script("update", "presence.update")
-        self._get = verbs.script("session", "presence.get", Effect.READ)
-        self._same = verbs.script("members", "presence.members", Effect.READ)
+        self._get = verbs.script("session", "presence.get", effect=Effect.READ)
+        self._same = verbs.script("members", "presence.members", effect=Effect.READ)
         self._all = (
             pack("TIME"),
             pack("HMGET", keys["meta"], "members", f"topic:{SYSTEM_TOPIC}"),

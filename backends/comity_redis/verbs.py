@@ -23,10 +23,11 @@ class Verbs:
     def __init__(self, runner: Runner, keys: Keys) -> None:
         self._runner, self._keys = runner, keys
 
-    def script(self, verb: str, name: str, effect: Effect = Effect.WRITE) -> Script:
-        """Return ``scripts/<verb>.lua`` on the namespace's fixed keys; `name` is the step's, for traces."""
+    def script(self, verb: str, name: str, *more: str, effect: Effect = Effect.WRITE) -> Script:
+        """Return ``scripts/<verb>.lua`` on the namespace's fixed keys, then `more`; `name` is the step's."""
         source = read_script(FOLDER, verb)
-        return Script(self._runner, source, self._keys.fixed, name=name, effect=effect)
+        keys = [*self._keys.fixed, *(self._keys[key] for key in more)]
+        return Script(self._runner, source, keys, name=name, effect=effect)
 
     def apart(self, verb: str, name: str, *keys: str, more_keys: int = 0) -> Script:
         """Return ``scripts/<verb>.lua`` on these keys alone; `more_keys` as in `Script`."""

@@ -15,6 +15,7 @@ from comity_sqlite.locks import SqliteLocks
 from comity_sqlite.presence import SqlitePresence
 from comity_sqlite.pubsub import SqlitePubSub
 from comity_sqlite.runner import Runner
+from comity_sqlite.state import SqliteState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from comity.model import Finding, SessionRef
     from comity.ops import Op
-    from comity.ports import Conflicts, Listener, Locks, Presence, PubSub
+    from comity.ports import Conflicts, Listener, Locks, Presence, PubSub, State
 
 CAPABILITIES = frozenset({Capability.MULTI_PROCESS, Capability.PERSISTENT, Capability.LOCAL_CLOCK})
 
@@ -49,6 +50,7 @@ class SqliteBackend:
         locks = SqliteLocks(self._runner)
         self.locks: Locks = locks
         self.pubsub: PubSub = SqlitePubSub(self._runner)
+        self.state: State = SqliteState(self._runner)
         self.conflicts: Conflicts = SqliteConflicts(self._runner, locks)
 
     @classmethod

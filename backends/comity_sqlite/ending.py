@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comity.model import SystemEvent
+from comity_sqlite.entries import end_entries
 from comity_sqlite.log import tell
 from comity_sqlite.queue import forget_name
 from comity_sqlite.step import How, Kind
@@ -23,6 +24,9 @@ _TABLES = (
     "verdicts",
     "topics",
     "cursors",
+    "entries",
+    "fences",
+    "stretches",
 )
 
 
@@ -35,6 +39,7 @@ def end_session(step: Step, number: int, reason: str, how: How) -> None:
         return
     step.has_ended_one = True
     step.mark(Kind.INCARNATION, session.incarnation, how, reason)
+    end_entries(step, number, reason)
     names = _give_up(step, session)
     step.membership_changed()
     tell(

@@ -62,7 +62,6 @@ CREATE TABLE IF NOT EXISTS requests (
     UNIQUE (space, request_id)
 );
 CREATE INDEX IF NOT EXISTS requests_session ON requests (session, version);
-CREATE INDEX IF NOT EXISTS requests_waiting ON requests (session, flow) WHERE held = 0;
 
 -- The names of a request: a name's holders in order of their tokens, then its queue in order.
 CREATE TABLE IF NOT EXISTS wants (
@@ -161,6 +160,41 @@ CREATE TABLE IF NOT EXISTS cursors (
     epoch  INTEGER NOT NULL CHECK (typeof(epoch) = 'integer'),
     number INTEGER NOT NULL CHECK (typeof(number) = 'integer'),
     PRIMARY KEY (space, name, topic)
+) WITHOUT ROWID;
+
+-- The state, in the order of its keys' bytes.
+CREATE TABLE IF NOT EXISTS entries (
+    id      INTEGER PRIMARY KEY,
+    space   INTEGER NOT NULL,
+    key     BLOB    NOT NULL CHECK (typeof(key) = 'blob'),
+    version INTEGER NOT NULL CHECK (typeof(version) = 'integer'),
+    at_ms   INTEGER NOT NULL CHECK (typeof(at_ms) = 'integer'),
+    due_ms  INTEGER CHECK (typeof(due_ms) IN ('integer', 'null')),  -- end of its own time, wall clock
+    fence   INTEGER NOT NULL CHECK (typeof(fence) = 'integer'),     -- newest token that wrote the key, 0: none
+    session INTEGER CHECK (typeof(session) IN ('integer', 'null')), -- the one it ends with
+    writer  TEXT    NOT NULL,
+    value   BLOB    NOT NULL,
+    UNIQUE (space, key)
+);
+CREATE INDEX IF NOT EXISTS entries_due ON entries (space, due_ms) WHERE due_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_session ON entries (session, key) WHERE session IS NOT NULL;
+
+-- The newest token that wrote a key that is gone.
+CREATE TABLE IF NOT EXISTS fences (
+    id       INTEGER PRIMARY KEY,
+    space    INTEGER NOT NULL,
+    key      BLOB    NOT NULL CHECK (typeof(key) = 'blob'),
+    token    INTEGER NOT NULL CHECK (typeof(token) = 'integer'),
+    until_ms INTEGER NOT NULL CHECK (typeof(until_ms) = 'integer'),
+    UNIQUE (space, key)
+);
+
+-- How many bytes the changes of the state have, by stretches of about a megabyte.
+CREATE TABLE IF NOT EXISTS stretches (
+    space INTEGER NOT NULL,
+    first INTEGER NOT NULL CHECK (typeof(first) = 'integer'),  -- number of its first change
+    bytes INTEGER NOT NULL CHECK (typeof(bytes) = 'integer'),
+    PRIMARY KEY (space, first)
 ) WITHOUT ROWID;
 
 -- Room that releases and departures get when the disk is full.

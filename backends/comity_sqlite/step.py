@@ -29,6 +29,7 @@ class Kind(enum.IntEnum):
     INCARNATION = 1
     EVENT = 2
     SETTLEMENT = 3
+    STATE = 4
     BREAKING = 4
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from comity.model import Claim, Contest
+from comity.model import Claim, Contest, Fenced, StoredEntry, Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TIMES = {"at_us", "at_ms", "since_ms", "held_ms", "started_ms", "last_heartbeat_ms", "epoch", "claim_us"}
 """Differ from backend to backend and prove nothing."""
-SPANS = {"expires_ms", "retry_ms", "ttl_ms", "next_deadline_ms"}
+SPANS = {"expires_ms", "retry_ms", "ttl_ms", "next_deadline_ms", "next_due_ms"}
 TOKENS = {"token", "counter"}
 SOON_MS = 50_000
 
@@ -32,6 +32,10 @@ def normal(value: Any, requests: Mapping[int, str]) -> Any:
         return _contest(value, requests)
     if attrs.has(type(value)):
         fields = {f.name: getattr(value, f.name) for f in attrs.fields(type(value))}
+        if isinstance(value, StoredEntry | Written):
+            fields["version"] = requests.get(value.version, "unseen")
+        if isinstance(value, Fenced):
+            fields["newest"] = requests.get(value.newest, value.newest)
         return {"": type(value).__name__, **_fields(fields, requests)}
     if isinstance(value, dict):
         return _fields(value, requests)

@@ -24,6 +24,7 @@ from comity.model import (
     Want,
 )
 from comity.testing.model import ModelBackend
+from tests.model.state_rules import StateRules
 from tests.model.subjects import Subject, open_model
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ _runs = itertools.count(1)
 
 agents = st.sampled_from(AGENTS)
 names = st.sampled_from(("x", "y"))
-flows = st.sampled_from(("", "", "one", "two"))
 modes = st.sampled_from(tuple(Mode))
 earlier = st.integers(0, 12)
 """Which of the earlier ones: 0 is the latest."""
@@ -51,7 +51,7 @@ ttls = st.sampled_from((None, None, LONG_MS, BRIEF_MS))
 reasons = st.sampled_from(("because", "naïve ☃"))
 
 
-class Differential(RuleBasedStateMachine):
+class Differential(StateRules, RuleBasedStateMachine):
     """Performs each step on both, and compares the answers and all that can be read afterwards."""
 
     open_other: ClassVar[Callable[..., Subject]]
@@ -155,7 +155,7 @@ class Differential(RuleBasedStateMachine):
             self.announce(agent_id)
         self.publish(None, b"0")
         for agent_id, name, mode, deaf in opening:
-            self.acquire(agent_id, name, mode, 0, "", wait=True, ttl_ms=None, deaf=deaf, limit=0)
+            self.acquire(agent_id, name, mode, 0, wait=True, ttl_ms=None, deaf=deaf, limit=0)
 
     @rule(agent_id=agents)
     def announce(self, agent_id: str) -> None:
@@ -210,7 +210,6 @@ class Differential(RuleBasedStateMachine):
         name=names,
         mode=modes,
         priority=st.sampled_from((0, 0, 0, 2, -1)),
-        flow=flows,
         wait=st.booleans(),
         ttl_ms=ttls,
         deaf=st.sampled_from((False, False, True)),
@@ -222,7 +221,6 @@ class Differential(RuleBasedStateMachine):
         name: str,
         mode: Mode,
         priority: int,
-        flow: str,
         *,
         wait: bool,
         ttl_ms: int | None,
@@ -237,7 +235,7 @@ class Differential(RuleBasedStateMachine):
             wait=wait,
             ttl_ms=ttl_ms,
             max_held=self.limits[limit],
-            flow=flow,
+            flow=f"flow {priority}",
         )
 
         def step(s: Subject) -> Any:

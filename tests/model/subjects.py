@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
+from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
 import fakeredis
 
 from comity.errors import ComityError
-from comity.model import SYSTEM_TOPIC, TopicPosition
+from comity.model import STATE_TOPIC, SYSTEM_TOPIC, TopicPosition
 from comity.testing.model import ModelBackend
 from comity_fakeredis import FakeRedisBackend
 from comity_fakeredis.servers import named_server
@@ -19,7 +21,7 @@ from comity_sqlite import SqliteBackend
 from tests.model.answers import normal, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import redis
@@ -47,9 +49,13 @@ class Subject:
         self.deaf = deaf or _deaf_address(backend)
         self.request_of: dict[int, str] = {0: "none"}
         """Which request was granted with a token; equal in all subjects, as tokens are not."""
+        self.change_of: dict[int, str] = {0: "none"}
+        """Which change of the state made a version."""
+        self.changes: list[Any] = []
+        """What was told of the state and not compared yet."""
         self.facts: dict[str, Contest] = {}
         """The facts each settlement was decided on."""
-        self._end = TopicPosition(0, 0)
+        self._end = self._changed = TopicPosition(0, 0)
 
     def perform(self, describe: Describe) -> Any:
         """Perform a step; returns the answer, or the refusal's name."""
@@ -76,10 +82,22 @@ class Subject:
             known = self.request_of.setdefault(holder.token, holder.request_id)
             assert known == holder.request_id, f"token {holder.token} was granted twice"
         assert len(self.request_of) == len({*self.request_of.values()}), "a request has two tokens"
+        self.changes += self._new_changes()
+
+    def _new_changes(self) -> Iterator[Any]:
+        """Read what was told of the state since the last call; versions must grow from each to the next."""
+        (found,) = self.backend.pubsub.read({STATE_TOPIC: self._changed}, 10_000).run(DEADLINE)
+        self._changed = TopicPosition(found.epoch, found.last)
+        for event in found.events:
+            fact = json.loads(event.payload)
+            version = fact.pop("version")
+            assert version > max(self.change_of), "a version does not grow"
+            self.change_of[version] = f"change {event.number}"
+            yield event.type, event.sender, fact
 
     def say(self, answer: Any) -> Any:
         """Put an answer into words all subjects share."""
-        return normal(answer, self.request_of)
+        return normal(answer, ChainMap(self.request_of, self.change_of))
 
     def state(self, sessions: Iterable[SessionRef], agents: Iterable[str]) -> dict[str, Any]:
         """Read everything the ports show."""
@@ -100,15 +118,18 @@ class Subject:
             own = self.perform(lambda s, ref=ref: s.backend.locks.own(ref))  # type: ignore[misc]
             state[f"own {ref.agent_id}"] = self.say(own)
         state["cursor"] = self._cursor()
+        state["state"] = self.say(backend.state.list(b"", b"\xff", 1000).run(DEADLINE))
         (news,) = backend.pubsub.read({"news": TopicPosition(0, 0)}, 1000).run(DEADLINE)
         state["news"] = self.say(news)
         return state
 
     def events(self) -> list[Any]:
-        """Read the library's own events since the last call."""
+        """Read the library's own events since the last call, those of the state included."""
         (found,) = self.backend.pubsub.read({SYSTEM_TOPIC: self._end}, 10_000).run(DEADLINE)
         self._end = TopicPosition(found.epoch, found.last)
-        return [told(event, self.request_of) for event in found.events]
+        changes, self.changes = self.changes, []
+        numbered = [(number, *change) for number, change in enumerate(changes)]
+        return [told(event, self.request_of) for event in found.events] + numbered
 
     def epoch(self, topic: str) -> int:
         """Return a topic's epoch."""

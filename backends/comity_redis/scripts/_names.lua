@@ -1,6 +1,5 @@
 -- Names and who holds them.
 
-local NEVER = '0000000000000000'
 local names, order = {}, {} -- states by name, and in the order they were met
 local asking = nil -- the request that asks in this step: it is awake, and its answer tells it all
 local deadlines = {} -- of sessions: 0 once over for this step, false when there is no such session
@@ -28,15 +27,6 @@ local function lives(o)
   return at and at > now
 end
 
--- A fencing token or a queue number, 16 digits: one counter for both (L2). It is kept beside the names, as
--- the one that is empty, so that a step which grants reads and writes it together with the name's record.
-local function token()
-  local last = tonumber(call('HGET', LOCKS, '') or 0) or 0
-  local text = format('%016.0f', math.max(last + 1, now_us))
-  call('HSET', LOCKS, '', text)
-  return text
-end
-
 local function holder(name, mode, raw)
   local tok, gid, sid, inc, since, due, renewal, flow =
     match(raw, '^(%d+)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(%d+)\31(%d+)\31(%d+)\31([^\31]*)$')
@@ -48,24 +38,6 @@ end
 -- Write the holder's text anew after a change.
 local function rewrite(h)
   h.raw = table.concat({h.token, h.gid, h.o, h.since, format('%.0f', h.due), format('%.0f', h.renewal), h.flow}, FS)
-end
-
--- Part the holders that are over from the others, and set when these end. They stay on record, in `lapsed`,
--- until a step that is about this name tells their sessions, or ends them.
-local function prune(s)
-  local kept = {}
-  for _, h in ipairs(s.holders) do
-    local ends = deadline(h.o)
-    if not ends then -- of a session that is gone without a trace
-      s.unsaved = true
-    elseif ends <= now or (h.due > 0 and h.due <= now) then
-      s.lapsed[#s.lapsed + 1] = h
-    else
-      h.ends = (h.due > 0 and h.due < ends) and h.due or ends
-      kept[#kept + 1] = h
-    end
-  end
-  s.holders = kept
 end
 
 local function state(name)
@@ -85,7 +57,6 @@ local function state(name)
       s.bad = true
     end
     s.dirty = s.bad or #s.holders == 0
-    prune(s)
   end
   names[name], order[#order + 1] = s, s
   return s
@@ -125,6 +96,24 @@ local function lose(s, h, reason, by)
   publish('lock.lost', by, format('{"name":%s,"agent_id":%s,"token":%.0f,"reason":%s,"by":%s}',
     json(s.name), json(h.sid), tonumber(h.token), json(reason), json(by)))
   tell(h.o, table.concat({'l', s.name, h.gid, h.token, reason}, FS))
+end
+
+-- Part the holders that are over from the others, and set when these end. They stay on record, in `lapsed`,
+-- until a step that is about this name tells their sessions, or ends them.
+local function prune(s)
+  local kept = {}
+  for _, h in ipairs(s.holders) do
+    local ends = deadline(h.o)
+    if not ends then -- of a session that is gone without a trace
+      s.unsaved = true
+    elseif ends <= now or (h.due > 0 and h.due <= now) then
+      s.lapsed[#s.lapsed + 1] = h
+    else
+      h.ends = (h.due > 0 and h.due < ends) and h.due or ends
+      kept[#kept + 1] = h
+    end
+  end
+  s.holders = kept
 end
 
 local function save(s)

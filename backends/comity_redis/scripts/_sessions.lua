@@ -44,7 +44,7 @@ local function finish(o, reason)
   for from = 1, #entries, 1000 do
     call('ZREM', OWN, unpack(entries, from, math.min(from + 999, #entries)))
   end
-  local requests = {}
+  local requests, changes = {}, {}
   for _, text in ipairs(entries) do
     local kind, rest = sub(text, #o + 2, #o + 2), sub(text, #o + 4)
     if kind == 'q' then
@@ -54,8 +54,14 @@ local function finish(o, reason)
       forget(sub(rest, 18), o)
     elseif kind == 'v' then
       drop_verdicts(rest, o)
+    elseif kind == 'e' then
+      local h = head(rest)
+      if h and h.owner == o then
+        changes[#changes + 1] = take_away(rest, h, 'state.ended', '', ',"reason":' .. json(reason))
+      end
     end
   end
+  tell_changes(changes)
   -- Names are handed on in the order in which they are met here.
   table.sort(requests, function(a, b) return a.name < b.name end)
   for _, request in ipairs(requests) do
@@ -90,6 +96,7 @@ end
 -- Do away with what is over among the holders and waiters of a name, and hand it on: leases whose own time
 -- has run out, and of the sessions past their deadline the one longest so. The others count as gone all the same.
 local function clear(s)
+  prune(s)
   local dead = {}
   for _, h in ipairs(s.lapsed) do
     if lives(h.o) then lose(s, h, 'ttl', '') else dead[#dead + 1] = h end

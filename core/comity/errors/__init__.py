@@ -22,7 +22,10 @@ ComityError
 │   ├── StrategyFailed                     the strategy raised, or answered no Decision
 │   ├── HolderChanged                      the lease to take over is not the one that holds any more
 │   ├── Deadlock                           the wait could never end
-│   └── LimitExceeded                      too many leases in one session
+│   └── LimitExceeded                      too many leases or ephemeral keys in one session
+├── StateError
+│   ├── StateConflict                      the key has another version; shows what stands there
+│   └── FenceRefused                       a newer token wrote the key, or the lease is over
 └── AccessDenied (PermissionError)         the tier is too low; names the tier needed
 """
 
@@ -50,6 +53,7 @@ from comity.errors.locks import (
 )
 from comity.errors.root import AccessDenied, ComityError
 from comity.errors.sessions import AgentIdTaken, NoSuchSession, SessionError, SessionLost
+from comity.errors.state import FenceRefused, StateConflict, StateError
 
 __all__ = [
     "AccessDenied",
@@ -62,6 +66,7 @@ __all__ = [
     "ComityError",
     "ConflictLost",
     "Deadlock",
+    "FenceRefused",
     "Forked",
     "HandleError",
     "HolderChanged",
@@ -78,6 +83,8 @@ __all__ = [
     "NotAnnounced",
     "SessionError",
     "SessionLost",
+    "StateConflict",
+    "StateError",
     "StrategyFailed",
     "UnknownBackend",
     "UnknownStrategy",

@@ -9,7 +9,7 @@ from comity.errors.root import ComityError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from comity.model import Holder, Link
+    from comity.model import Holder
 
 
 class LockError(ComityError):
@@ -85,24 +85,18 @@ class HolderChanged(LockError):
 
 
 class Deadlock(LockError):
-    """The wait could never end: it would close a cycle of flows that wait for each other.
+    """The wait could never end: it would close a cycle. `cycle` names the flows in it."""
 
-    `cycle`: each flow (`agent_id`, `flow`) with the `name` it waits for, which the next one holds or stands before
-    it in line for; the last waits for the first, which is the one that asked.
-    """
-
-    def __init__(self, name: str, cycle: Sequence[Link], advice: str) -> None:
+    def __init__(self, name: str, cycle: Sequence[str], advice: str) -> None:
         """Name the lock, the cycle and the way out."""
         self.name, self.cycle = name, tuple(cycle)
-        chain = [f"{link} waits for {link.name!r}" for link in self.cycle]
-        around = " -> ".join([*chain, str(self.cycle[0])])
-        super().__init__(f"waiting for {name!r} would never end: {around}; {advice}")
+        super().__init__(f"waiting for {name!r} would never end ({' -> '.join(self.cycle)}); {advice}")
 
 
 class LimitExceeded(LockError):
-    """The session holds as many leases as it may."""
+    """The session has as many leases, or ephemeral keys, as it may."""
 
-    def __init__(self, agent_id: str, limit: int) -> None:
-        """Name the session and its `limit` in leases."""
-        self.agent_id, self.limit = agent_id, limit
-        super().__init__(f"session {agent_id} holds {limit} leases, its limit; release some or raise max_held")
+    def __init__(self, agent_id: str, limit: int, what: str = "leases") -> None:
+        """Name the session, its `limit` and `what` it is a limit of."""
+        self.agent_id, self.limit, self.what = agent_id, limit, what
+        super().__init__(f"session {agent_id} has {limit} {what}, its limit; give some up or raise max_held")

@@ -25,6 +25,7 @@ from comity.ports.listener import Listener
 from comity.ports.locks import Locks
 from comity.ports.presence import Presence
 from comity.ports.pubsub import PubSub
+from comity.ports.state import State
 
 __all__ = [
     "Backend",
@@ -34,4 +35,5 @@ __all__ = [
     "Locks",
     "Presence",
     "PubSub",
+    "State",
 ]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from comity.ports.locks import Locks
     from comity.ports.presence import Presence
     from comity.ports.pubsub import PubSub
+    from comity.ports.state import State
 
 
 class Capability(enum.StrEnum):
@@ -65,6 +66,10 @@ class Backend(Protocol):
     @property
     def pubsub(self) -> PubSub:
         """Events by topic."""
+
+    @property
+    def state(self) -> State:
+        """What is stored under keys."""
 
     @property
     def conflicts(self) -> Conflicts:

@@ -14,17 +14,8 @@ that keeps bytes also inherits `CorruptRecordSteps` and gives `spoil`.
 import pytest
 
 _PARTS = (
-    "conflicts",
-    "corrupt",
-    "deadlock",
-    "leases",
-    "liveness",
-    "locks",
-    "namespaces",
-    "presence",
-    "pubsub",
-    "queue",
-    "retries",
+    *("changes", "conflicts", "corrupt", "fences", "leases", "liveness", "locks"),
+    *("namespaces", "presence", "pubsub", "queue", "retries", "state"),
 )
 # Before they are imported, so that a failing assertion tells the values.
 pytest.register_assert_rewrite(
@@ -35,9 +26,10 @@ pytest.register_assert_rewrite(
 
 from comity.testing.kit.flows import AsyncFlowContract, FlowContract  # noqa: E402
 from comity.testing.kit.stage import Stage, StepTests  # noqa: E402
+from comity.testing.kit.steps_changes import ChangeSteps  # noqa: E402
 from comity.testing.kit.steps_conflicts import ConflictSteps  # noqa: E402
 from comity.testing.kit.steps_corrupt import CorruptRecordSteps  # noqa: E402
-from comity.testing.kit.steps_deadlock import DeadlockSteps  # noqa: E402
+from comity.testing.kit.steps_fences import FenceSteps  # noqa: E402
 from comity.testing.kit.steps_leases import LeaseSteps  # noqa: E402
 from comity.testing.kit.steps_liveness import LivenessSteps  # noqa: E402
 from comity.testing.kit.steps_locks import LockSteps  # noqa: E402
@@ -46,12 +38,14 @@ from comity.testing.kit.steps_presence import PresenceSteps  # noqa: E402
 from comity.testing.kit.steps_pubsub import PubSubSteps  # noqa: E402
 from comity.testing.kit.steps_queue import QueueSteps  # noqa: E402
 from comity.testing.kit.steps_retries import RetrySteps  # noqa: E402
+from comity.testing.kit.steps_state import StateSteps  # noqa: E402
 
 __all__ = [
     "AsyncFlowContract",
+    "ChangeSteps",
     "ConflictSteps",
     "CorruptRecordSteps",
-    "DeadlockSteps",
+    "FenceSteps",
     "FlowContract",
     "LeaseSteps",
     "LivenessSteps",
@@ -62,6 +56,7 @@ __all__ = [
     "QueueSteps",
     "RetrySteps",
     "Stage",
+    "StateSteps",
     "StepContract",
     "StepTests",
 ]
@@ -73,10 +68,12 @@ class StepContract(
     LockSteps,
     QueueSteps,
     LeaseSteps,
-    DeadlockSteps,
     RetrySteps,
     PubSubSteps,
     ConflictSteps,
+    StateSteps,
+    FenceSteps,
+    ChangeSteps,
     NamespaceSteps,
 ):
     """All rules about steps."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from comity.testing.kit._async.flows_deadlock import AsyncDeadlockFlows
 from comity.testing.kit._async.flows_leases import AsyncLeaseFlows
 from comity.testing.kit._async.flows_locks import AsyncLockFlows
-from comity.testing.kit._sync.flows_deadlock import DeadlockFlows
 from comity.testing.kit._sync.flows_leases import LeaseFlows
 from comity.testing.kit._sync.flows_locks import LockFlows
 
 
-class AsyncFlowContract(AsyncLockFlows, AsyncLeaseFlows, AsyncDeadlockFlows):
+class AsyncFlowContract(AsyncLockFlows, AsyncLeaseFlows):
     """All rules about flows, in asyncio."""
 
 
-class FlowContract(LockFlows, LeaseFlows, DeadlockFlows):
+class FlowContract(LockFlows, LeaseFlows):
     """All rules about flows, blocking."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from comity.model import (
+    STATE_TOPIC,
     SYSTEM_TOPIC,
     Announcement,
     Granted,
@@ -21,14 +22,27 @@ from comity.model import (
     Queued,
     SessionInfo,
     SessionRef,
+    StateWrite,
     TopicPosition,
     Want,
+    Written,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from comity.model import Answer, LockView, Own, StoredEvent, Wake, WakeKind
+    from comity.model import (
+        Answer,
+        Fenced,
+        LockView,
+        Mismatch,
+        Own,
+        StatePage,
+        StoredEntry,
+        StoredEvent,
+        Wake,
+        WakeKind,
+    )
     from comity.ops import Op
     from comity.ports import Backend, Listener
 
@@ -242,6 +256,56 @@ class Stage:
         """Read the library's own events of these types, in order, as ``{"type": ..., **payload}``."""
         events = self.stored(SYSTEM_TOPIC)
         return [{"type": e.type, **json.loads(e.payload)} for e in events if e.type in types or not types]
+
+    # ------------------------------------------------------------------------------- state
+
+    def described(self, session: SessionRef, key: str, **facts: Any) -> StateWrite:
+        """Describe a write that was never made."""
+        return StateWrite(facts.pop("request_id", None) or self.new("write"), session, key, **facts)
+
+    def write(
+        self,
+        session: SessionRef,
+        key: str,
+        value: bytes | None = b"1",
+        **facts: Any,
+    ) -> Written | Mismatch | Fenced:
+        """Put a value, or delete (None)."""
+        options = {"ttl_ms": None, "ephemeral": False, "max_held": 1000}
+        options |= {name: facts.pop(name) for name in options if name in facts}
+        write = self.described(session, key, **facts)
+        state = self.backend.state
+        return self.run(state.delete(write) if value is None else state.put(write, value, **options))  # type: ignore[arg-type]
+
+    def put(self, session: SessionRef, key: str, value: bytes = b"1", **facts: Any) -> int:
+        """Put a value; returns the version this made."""
+        answer = self.write(session, key, value, **facts)
+        assert isinstance(answer, Written), answer
+        return answer.version
+
+    def delete(self, session: SessionRef, key: str, **facts: Any) -> int:
+        """Delete a key; returns the version this made, 0 when there was nothing."""
+        answer = self.write(session, key, None, **facts)
+        assert isinstance(answer, Written), answer
+        return answer.version
+
+    def entry(self, key: str) -> StoredEntry | None:
+        """Read what stands under a key."""
+        return self.run(self.backend.state.get(key))
+
+    def value(self, key: str) -> bytes | None:
+        """Read the value that stands under a key."""
+        entry = self.entry(key)
+        return None if entry is None else entry.value
+
+    def page(self, start: bytes, stop: bytes, limit: int = 1000) -> StatePage:
+        """Read the keys from `start` on."""
+        return self.run(self.backend.state.list(start, stop, limit))
+
+    def changes(self) -> list[dict[str, Any]]:
+        """Read what was told of the state, in order, as ``{"type": ..., "sender": ..., **payload}``."""
+        events = self.stored(STATE_TOPIC)
+        return [{"type": e.type, "sender": e.sender, **json.loads(e.payload)} for e in events]
 
 
 def _hear(ear: Listener, wanted: Callable[[Wake], bool]) -> Wake | None:

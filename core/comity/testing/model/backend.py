@@ -11,6 +11,7 @@ from comity.testing.model.listener import ModelListener
 from comity.testing.model.locks import ModelLocks
 from comity.testing.model.presence import ModelPresence
 from comity.testing.model.pubsub import ModelPubSub
+from comity.testing.model.state import ModelState
 from comity.testing.model.step import Steps
 from comity.testing.model.world import World
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from comity.model import SessionRef
-    from comity.ports import Conflicts, Locks, Presence, PubSub
+    from comity.ports import Conflicts, Locks, Presence, PubSub, State
     from comity.testing.model.step import ModelOp
 
 
@@ -42,6 +43,7 @@ class ModelBackend:
         locks = ModelLocks(self._steps)
         self.locks: Locks = locks
         self.pubsub: PubSub = ModelPubSub(self._steps)
+        self.state: State = ModelState(self._steps)
         self.conflicts: Conflicts = ModelConflicts(self._steps, locks)
 
     def advance(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ from comity.model import SystemEvent, WakeKind
 from comity.testing.model.pubsub import tell
 from comity.testing.model.queue import entries, forget_if_bare, names_of, over, remove, serve, take_away
 from comity.testing.model.records import End, Mark
+from comity.testing.model.state import end_all_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +28,7 @@ def end_session(space: Namespace, session: Session, reason: str, end: End = End.
     facts = {"agent_id": ref.agent_id, "started_ms": session.started_ms, "reason": reason}
     tell(space, SystemEvent.SESSION_LEFT, sender, **facts)
 
+    end_all_of(space, session, reason)
     given_up = list(space.of_session(ref))
     for entry in given_up:
         remove(space, entry, End.LOST if entry.holds else End.WITHDRAWN, reason)

@@ -103,5 +103,20 @@ class Name:
     """Decisions on record under this counter, by the pair they decided."""
 
 
+@attrs.define
+class Fact:
+    """What was put under a key; it may be past its time, or its owner's."""
+
+    value: bytes
+    version: int
+    at_ms: int
+    writer: str
+    owner: SessionRef | None
+    """The session it ends with."""
+    due_ms: int | None
+    fence: int
+    """The newest token that wrote the key."""
+
+
 Cursor = dict[str, TopicPosition]
 """A place in each of several topics."""

@@ -10,7 +10,7 @@ import attrs
 
 from comity.errors import SessionLost
 from comity.model import Holder, Published, Settled, Wake
-from comity.testing.model.records import Cursor, Entry, Mark, Name, Session, Topic
+from comity.testing.model.records import Cursor, Entry, Fact, Mark, Name, Session, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +113,13 @@ class Namespace:
     settled: Memory[Settled] = attrs.field(factory=Memory)
     broken: Memory[tuple[Holder, ...]] = attrs.field(factory=Memory)
 
+    facts: dict[str, Fact] = attrs.field(factory=dict)
+    """The state by key."""
+    fences: dict[str, tuple[int, int]] = attrs.field(factory=dict)
+    """Of keys that are gone: the newest token that wrote them, and until when it is remembered in ms."""
+    written: Memory[int] = attrs.field(factory=Memory)
+    """The versions that writes made, by request id."""
+
     listeners: dict[str, ModelListener] = attrs.field(factory=dict)
     """The open ones by address."""
 
@@ -170,7 +177,7 @@ class Namespace:
 
     def clear(self) -> int:
         """Forget every record, and how many there were; only the listeners stay open."""
-        count = len(self.sessions) + len(self.requests) + len(self.cursors)
+        count = len(self.sessions) + len(self.requests) + len(self.cursors) + len(self.facts)
         count += sum(len(topic.events) for topic in self.topics.values())
         empty = Namespace(now_us=self.now_us, listeners=self.listeners)
         for field in attrs.fields(Namespace):
