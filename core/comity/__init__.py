@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from comity._async.coordinator import AsyncCoordinator as AsyncCoordinator
     from comity._async.events import AsyncSubscription as AsyncSubscription
     from comity._async.leases import AsyncLease as AsyncLease
+    from comity._async.state_watch import AsyncStateWatch as AsyncStateWatch
     from comity._async.watch import AsyncWatch as AsyncWatch
     from comity._sync.connect import connect as connect
     from comity._sync.coordinator import Coordinator as Coordinator
     from comity._sync.events import Subscription as Subscription
     from comity._sync.leases import Lease as Lease
+    from comity._sync.state_watch import StateWatch as StateWatch
     from comity._sync.watch import Watch as Watch
     from comity.errors import AccessDenied as AccessDenied
     from comity.errors import AgentIdTaken as AgentIdTaken
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from comity.errors import ComityError as ComityError
     from comity.errors import ConflictLost as ConflictLost
     from comity.errors import Deadlock as Deadlock
+    from comity.errors import FenceRefused as FenceRefused
     from comity.errors import Forked as Forked
     from comity.errors import HandleError as HandleError
     from comity.errors import HolderChanged as HolderChanged
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from comity.errors import NotAnnounced as NotAnnounced
     from comity.errors import SessionError as SessionError
     from comity.errors import SessionLost as SessionLost
+    from comity.errors import StateConflict as StateConflict
+    from comity.errors import StateError as StateError
     from comity.errors import StrategyFailed as StrategyFailed
     from comity.errors import UnknownBackend as UnknownBackend
     from comity.errors import UnknownStrategy as UnknownStrategy
@@ -75,6 +80,10 @@ if TYPE_CHECKING:
     from comity.presence import Left as Left
     from comity.presence import Snapshot as Snapshot
     from comity.presence import Updated as Updated
+    from comity.state import StateEntry as StateEntry
+    from comity.state import StateGone as StateGone
+    from comity.state import StatePut as StatePut
+    from comity.state import StateSnapshot as StateSnapshot
     from comity.strategies import Strategy as Strategy
 
 __version__ = "0.1.0"
@@ -84,17 +93,20 @@ _HOMES = {
     "_async.coordinator": "AsyncCoordinator",
     "_async.events": "AsyncSubscription",
     "_async.leases": "AsyncLease",
+    "_async.state_watch": "AsyncStateWatch",
     "_async.watch": "AsyncWatch",
     "_sync.connect": "connect",
     "_sync.coordinator": "Coordinator",
     "_sync.events": "Subscription",
     "_sync.leases": "Lease",
+    "_sync.state_watch": "StateWatch",
     "_sync.watch": "Watch",
     "errors": (
         "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput Closed ComityError "
-        "ConflictLost Deadlock Forked HandleError HolderChanged InvalidArgument InvalidName InvalidPayload "
-        "InvalidSetting LimitExceeded LockError LockLost LockTimeout NameTaken NoSuchSession NotAnnounced SessionError "
-        "SessionLost StrategyFailed UnknownBackend UnknownStrategy WrongLoop"
+        "ConflictLost Deadlock FenceRefused Forked HandleError HolderChanged InvalidArgument InvalidName "
+        "InvalidPayload InvalidSetting LimitExceeded LockError LockLost LockTimeout NameTaken NoSuchSession "
+        "NotAnnounced SessionError SessionLost StateConflict StateError StrategyFailed UnknownBackend "
+        "UnknownStrategy WrongLoop"
     ),
     "events": "Event Gap Position",
     "hookspecs": "hookimpl",
@@ -103,6 +115,7 @@ _HOMES = {
     "model.sessions": "AccessTier AgentCredentials Liveness SessionInfo SessionType generate_agent_id",
     "ports": "Backend Capability",
     "presence": "Joined Left Snapshot Updated",
+    "state": "StateEntry StateGone StatePut StateSnapshot",
     "strategies": "Strategy",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

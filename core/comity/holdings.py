@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from comity.errors import LockLost
+from comity.model import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -90,6 +91,11 @@ class LeaseState:
     def lost(self) -> bool:
         """Whether the lease ended before it was released. False does not promise the next moment."""
         return self.loss() is not None
+
+    @property
+    def grant(self) -> Grant:
+        """What the store knows it by: a fence for writes that must not land once it is over."""
+        return Grant(self.name, self.request_id, self._ref, self.token)
 
     @property
     def stands(self) -> bool:

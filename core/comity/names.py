@@ -6,9 +6,13 @@ import re
 
 from comity.errors import InvalidName
 from comity.model.events import SYSTEM_TOPIC
+from comity.model.state import STATE_TOPIC
 
 NAME_BYTES = 512
 """The longest name, in bytes of UTF-8."""
+OWN_KEYS = "comity/"
+"""How the keys begin under which only the library itself writes."""
+_OWN_TOPICS = {SYSTEM_TOPIC, STATE_TOPIC}
 
 # C0, DEL and C1: every character of Unicode's category Cc. Stores use some of them as separators.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -55,9 +59,17 @@ def check_lock_name(name: object) -> str:
     return checked
 
 
+def check_key(key: object, *, writing: bool = False) -> str:
+    """Return `key` when something can stand under it, or `writing`, also be put there; else raise `InvalidName`."""
+    checked = check_name("key", key)
+    if writing and checked.startswith(OWN_KEYS):
+        raise InvalidName("key", key, f"keys that begin with {OWN_KEYS!r} are the library's own; choose another")
+    return checked
+
+
 def check_topic(topic: object, *, publishing: bool = False) -> str:
     """Return `topic` when it can be read, or `publishing`, also be published to; else raise `InvalidName`."""
     checked = check_name("topic", topic)
-    if publishing and checked == SYSTEM_TOPIC:
+    if publishing and checked in _OWN_TOPICS:
         raise InvalidName("topic", topic, "only the library itself publishes there; choose another topic")
     return checked

@@ -36,6 +36,10 @@ _ACTIONS: Mapping[AccessTier, tuple[str, ...]] = {
         "events.read",
         "events.commit",
         "conflicts.list",
+        "state.get",
+        "state.list",
+        "state.watch",
+        "retrieve",
     ),
     AccessTier.CONTRIBUTOR: (
         "locks.acquire",
@@ -43,6 +47,9 @@ _ACTIONS: Mapping[AccessTier, tuple[str, ...]] = {
         "locks.renew",
         "locks.preempt",  # and a tier not below the holder's, see `check_preempt`
         "events.publish",
+        "state.put",
+        "state.delete",
+        "stash",
         "conflicts.resolve",
     ),
     AccessTier.VALIDATOR: ("conflicts.settle",),  # a conflict between two other sessions

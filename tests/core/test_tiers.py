@@ -10,8 +10,10 @@ from comity.tiers import NEEDED, check, check_preempt
 
 OBSERVER, CONTRIBUTOR, VALIDATOR, STEWARD = AccessTier
 ALLOWED = {
-    OBSERVER: "announce depart sessions.active sessions.get sessions.watch events.subscribe events.commit locks.holder",
-    CONTRIBUTOR: "locks.acquire locks.release locks.renew locks.preempt events.publish conflicts.resolve",
+    OBSERVER: "announce depart sessions.active sessions.get sessions.watch events.subscribe events.commit locks.holder"
+    " state.get state.list state.watch retrieve",
+    CONTRIBUTOR: "locks.acquire locks.release locks.renew locks.preempt events.publish conflicts.resolve"
+    " state.put state.delete stash",
     VALIDATOR: "conflicts.settle",
     STEWARD: "locks.break_lock sessions.evict drop",
 }

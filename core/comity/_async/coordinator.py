@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import attrs
 
 from comity._async.conflicts import AsyncConflicts
+from comity._async.entries import AsyncEntries
 from comity._async.events import AsyncEvents
 from comity._async.locks import AsyncLocks
 from comity._async.sessions import AsyncSessions
 from comity._async.space import AsyncSpace
+from comity._async.stash import AsyncStash
+from comity._async.state import AsyncState
 from comity._colour._async import AsyncHome
 from comity.dispatch import Dispatcher
 from comity.ear import Ear
@@ -54,8 +57,8 @@ class Closable(Protocol):
 class AsyncCoordinator:
     """A program's place among the sessions of a namespace. Made by ``aconnect``; an async context manager.
 
-    `sessions`, `locks`, `events` and `conflicts` hold the operations. Use it only from the event loop that made it
-    (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
+    `sessions`, `locks`, `events`, `state` and `conflicts` hold the operations. Use it only from the event loop that
+    made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
     """
 
     def __init__(
@@ -89,6 +92,10 @@ class AsyncCoordinator:
         """Take turns on names."""
         self.events = AsyncEvents(self._space, self._open.add)
         """Publish and follow events."""
+        entries = AsyncEntries(self._space)
+        self._stash = AsyncStash(self._space, entries)
+        self.state = AsyncState(self._space, entries, self._open.add)
+        """Keep values under keys for all to see."""
         self.sessions = AsyncSessions(self._space, self._open.add, self._peers)
         """Find the other sessions."""
 
@@ -133,6 +140,19 @@ class AsyncCoordinator:
     def plugins(self) -> PluginHost:
         """The plugins at work, with their failures."""
         return self._space.plugins
+
+    # What it keeps for itself, readable by all
+
+    async def stash(self, key: str, value: Any, ttl: float | None = 3600) -> int:
+        """Keep `value` under a `key` of this session's own for `ttl` seconds; return the version this made.
+
+        It stays when the session ends, and belongs to whoever has the same id. Raises as ``state.put`` does.
+        """
+        return await self._stash.put(key, value, ttl)
+
+    async def retrieve(self, key: str, agent_id: str | None = None) -> Any:
+        """Return what this session (or the one called `agent_id`) stashed under `key`; None when there is nothing."""
+        return await self._stash.get(key, agent_id)
 
     # Its life
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -44,24 +45,34 @@ class AsyncFollowing:
         self._from_oldest = set(from_oldest)
         self._ready.clear()
 
-    async def next(self, action: str) -> Found | None:
-        """Return the next event or gap with its topic and place, waiting for it; None when closed.
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more comes: it was closed, or the coordinator was."""
+        return self._closed or self._space.session.phase is Phase.CLOSED
+
+    async def next(self, action: str, patience: float = math.inf) -> Found | None:
+        """Return the next event or gap with its topic and place; None when closed, or after `patience` seconds.
 
         Raises `Closed` when the coordinator was closed, `Forked`.
         """
+        session = self._space.session
+        ends = session.now() + patience
         while True:
             if self._closed:
                 return None
             if self._ready:
                 return self._ready.popleft()
-            if self._space.session.phase is Phase.CLOSED:
+            if self.closed:
                 return None
             self._space.check(action)
             flag = self._follow()
             flag.clear()
             more = await self._read()
             if not self._ready and not more and not self._closed:
-                await flag.wait(_LONGEST_SLEEP if more is False else _RETRY)
+                left = ends - session.now()
+                if left <= 0:
+                    return None
+                await flag.wait(min(left, _LONGEST_SLEEP if more is False else _RETRY))
 
     def close(self) -> None:
         """End it (any thread, idempotent)."""

@@ -13,10 +13,13 @@ import attrs
 
 from comity._colour._sync import Home
 from comity._sync.conflicts import Conflicts
+from comity._sync.entries import Entries
 from comity._sync.events import Events
 from comity._sync.locks import Locks
 from comity._sync.sessions import Sessions
 from comity._sync.space import Space
+from comity._sync.stash import Stash
+from comity._sync.state import State
 from comity.dispatch import Dispatcher
 from comity.ear import Ear
 from comity.errors import BackendUnavailable, Closed, ComityError
@@ -56,8 +59,8 @@ class Closable(Protocol):
 class Coordinator:
     """A program's place among the sessions of a namespace. Made by ``connect``; a context manager.
 
-    `sessions`, `locks`, `events` and `conflicts` hold the operations. Use it only from the event loop that made it
-    (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
+    `sessions`, `locks`, `events`, `state` and `conflicts` hold the operations. Use it only from the event loop that
+    made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
     """
 
     def __init__(
@@ -91,6 +94,10 @@ class Coordinator:
         """Take turns on names."""
         self.events = Events(self._space, self._open.add)
         """Publish and follow events."""
+        entries = Entries(self._space)
+        self._stash = Stash(self._space, entries)
+        self.state = State(self._space, entries, self._open.add)
+        """Keep values under keys for all to see."""
         self.sessions = Sessions(self._space, self._open.add, self._peers)
         """Find the other sessions."""
 
@@ -135,6 +142,19 @@ class Coordinator:
     def plugins(self) -> PluginHost:
         """The plugins at work, with their failures."""
         return self._space.plugins
+
+    # What it keeps for itself, readable by all
+
+    def stash(self, key: str, value: Any, ttl: float | None = 3600) -> int:
+        """Keep `value` under a `key` of this session's own for `ttl` seconds; return the version this made.
+
+        It stays when the session ends, and belongs to whoever has the same id. Raises as ``state.put`` does.
+        """
+        return self._stash.put(key, value, ttl)
+
+    def retrieve(self, key: str, agent_id: str | None = None) -> Any:
+        """Return what this session (or the one called `agent_id`) stashed under `key`; None when there is nothing."""
+        return self._stash.get(key, agent_id)
 
     # Its life
 
