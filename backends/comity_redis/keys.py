@@ -21,6 +21,7 @@ locks     hash    name -> mode, grant counter, then per holder in grant order
                   the empty name -> the last token
 past      hash    name -> grant counter RS, then per session, at most 16, token FS entry FS o RS
 own       lex     o FS ``q`` FS request FS name: a request that holds or waits;
+                  o FS ``w`` FS flow FS request: one that waits, by the flow that asks;
                   o FS ``p`` FS entry FS name: a past claim, at most 1,000, in the order in which they
                   began (``entry`` is the token of then);
                   o FS ``e`` FS key: it ends with the session;

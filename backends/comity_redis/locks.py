@@ -9,6 +9,7 @@ from comity.errors import LimitExceeded
 from comity.logs import corrupt
 from comity.model import (
     Changed,
+    Deadlocked,
     Ended,
     Granted,
     Held,
@@ -24,7 +25,7 @@ from comity_redis.keys import plain
 from comity_redis.op import transaction
 from comity_redis.packing import pack
 from comity_redis.presence import lost
-from comity_redis.records import FS, LETTERS, MAX_RANK, RS, contender, holders, loss, present, queue
+from comity_redis.records import FS, LETTERS, MAX_RANK, RS, contender, cycle, holders, loss, present, queue
 
 if TYPE_CHECKING:
     from comity.model import Answer, Contender, Holder, LockRequest, Loss, SessionRef
@@ -70,10 +71,13 @@ class RedisLocks:
                 return Queued(place, max(0, retry_ms), holders(want.name, there, at_us), at_us)
             if kind == b"H":
                 return Held(holders(want.name, answer[2:], answer[1]), answer[1])
+            if kind == b"D":
+                _, at_us, links, *there = answer
+                return Deadlocked(tuple(cycle(links)), holders(want.name, there, at_us), at_us)
             return _ended(request, answer)
 
         def undo(answer: Answer | None) -> Op[object] | None:
-            if isinstance(answer, Held | Ended):
+            if isinstance(answer, Held | Deadlocked | Ended):
                 return None
             return self.withdraw(ref, request.request_id, keep=False)
 

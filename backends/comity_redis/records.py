@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from comity.logs import corrupt
-from comity.model import Contender, Holder, Loss, Mode, SessionInfo, decode_session
+from comity.model import Contender, Holder, Link, Loss, Mode, SessionInfo, decode_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,6 +91,12 @@ def queue(name: str, members: Sequence[Any], now_ms: int) -> Iterator[Contender]
         if deadline is not None and float(deadline) > now_ms:
             place += 1
             yield found
+
+
+def cycle(texts: Sequence[Any]) -> Iterator[Link]:
+    """Read a cycle of flows: agent id, flow and name of each in turn."""
+    for agent_id, flow, name in zip(texts[::3], texts[1::3], texts[2::3], strict=True):
+        yield Link(agent_id.decode(), flow.decode(), name.decode())
 
 
 def loss(entry: bytes) -> Loss:

@@ -10,6 +10,7 @@ from comity.errors import ComityError, SessionLost
 from comity.model import (
     Answer,
     Changed,
+    Deadlocked,
     Ended,
     Granted,
     Held,
@@ -23,9 +24,10 @@ from comity.model import (
     SessionRef,
     Withdrawn,
 )
+from comity_sqlite.deadlock import cycle
 from comity_sqlite.ending import end_one_due
 from comity_sqlite.handoff import clear_the_way, serve
-from comity_sqlite.queue import Seat, holder, holders_of, lose, remove, seat_of
+from comity_sqlite.queue import Seat, erase, holder, holders_of, lose, remove, seat_of
 from comity_sqlite.requests import (
     acting,
     granted,
@@ -71,14 +73,23 @@ def _to_end(step: Step, session: SessionRef, request_id: str) -> Seat | None:
     return seat
 
 
-def _begin(step: Step, request: LockRequest, session: SessionRow) -> Granted | Queued | Held:
+def _begin(step: Step, request: LockRequest, session: SessionRow) -> Granted | Queued | Held | Deadlocked:
     """Grant, queue or refuse a request that is new."""
     if is_free(step, request):
         return granted(step, insert(step, request, session, held=True))
-    if request.wait:
-        return queued(step, insert(step, request, session, held=False))
     (want,) = request.wants
-    return Held(tuple(holder(step, seat) for seat in holders_of(step, want.name)), step.at_us)
+    if request.wait:
+        seat = insert(step, request, session, held=False)
+        links = cycle(step, seat)
+        if not links:
+            return queued(step, seat)
+        erase(step, seat)
+        return Deadlocked(links, _present(step, want.name), step.at_us)
+    return Held(_present(step, want.name), step.at_us)
+
+
+def _present(step: Step, name: str) -> tuple[Holder, ...]:
+    return tuple(holder(step, seat) for seat in holders_of(step, name))
 
 
 class SqliteLocks:
@@ -112,7 +123,7 @@ class SqliteLocks:
         return self._runner.write(
             "locks.acquire",
             acquire,
-            lambda answer: None if isinstance(answer, Held | Ended) else self._undo(request),
+            lambda answer: None if isinstance(answer, Held | Deadlocked | Ended) else self._undo(request),
         )
 
     def _undo(self, request: LockRequest) -> Op[Granted | Withdrawn]:

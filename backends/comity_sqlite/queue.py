@@ -232,10 +232,15 @@ def note_grant(step: Step, seat: Seat, *, decided: bool = False) -> None:
         forget_name(step, name)
 
 
-def remove(step: Step, seat: Seat, how: How, reason: str = "") -> None:
-    """Take the request out of the name and remember that its id is over."""
+def erase(step: Step, seat: Seat) -> None:
+    """Leave nothing of a request."""
     step.do("DELETE FROM wants WHERE request = ?", seat.id)
     step.do("DELETE FROM requests WHERE id = ?", seat.id)
+
+
+def remove(step: Step, seat: Seat, how: How, reason: str = "") -> None:
+    """Take the request out of the name and remember that its id is over."""
+    erase(step, seat)
     step.mark(Kind.REQUEST, seat.request_id, how, reason)
 
 

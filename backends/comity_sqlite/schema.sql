@@ -62,6 +62,7 @@ CREATE TABLE IF NOT EXISTS requests (
     UNIQUE (space, request_id)
 );
 CREATE INDEX IF NOT EXISTS requests_session ON requests (session, version);
+CREATE INDEX IF NOT EXISTS requests_waiting ON requests (session, flow) WHERE held = 0;
 
 -- The names of a request: a name's holders in order of their tokens, then its queue in order.
 CREATE TABLE IF NOT EXISTS wants (

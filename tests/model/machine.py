@@ -44,6 +44,7 @@ _runs = itertools.count(1)
 
 agents = st.sampled_from(AGENTS)
 names = st.sampled_from(("x", "y"))
+flows = st.sampled_from(("", "", "one", "two"))
 modes = st.sampled_from(tuple(Mode))
 earlier = st.integers(0, 12)
 """Which of the earlier ones: 0 is the latest."""
@@ -155,7 +156,7 @@ class Differential(StateRules, RuleBasedStateMachine):
             self.announce(agent_id)
         self.publish(None, b"0")
         for agent_id, name, mode, deaf in opening:
-            self.acquire(agent_id, name, mode, 0, wait=True, ttl_ms=None, deaf=deaf, limit=0)
+            self.acquire(agent_id, name, mode, 0, "", wait=True, ttl_ms=None, deaf=deaf, limit=0)
 
     @rule(agent_id=agents)
     def announce(self, agent_id: str) -> None:
@@ -210,6 +211,7 @@ class Differential(StateRules, RuleBasedStateMachine):
         name=names,
         mode=modes,
         priority=st.sampled_from((0, 0, 0, 2, -1)),
+        flow=flows,
         wait=st.booleans(),
         ttl_ms=ttls,
         deaf=st.sampled_from((False, False, True)),
@@ -221,6 +223,7 @@ class Differential(StateRules, RuleBasedStateMachine):
         name: str,
         mode: Mode,
         priority: int,
+        flow: str,
         *,
         wait: bool,
         ttl_ms: int | None,
@@ -235,7 +238,7 @@ class Differential(StateRules, RuleBasedStateMachine):
             wait=wait,
             ttl_ms=ttl_ms,
             max_held=self.limits[limit],
-            flow=f"flow {priority}",
+            flow=flow,
         )
 
         def step(s: Subject) -> Any:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SEED, ENOUGH = 1, 80
+TRIES = 10
+"""Of so many runs one must see the bug: which sequences a seed makes changes with every new rule."""
 
 
 def last_come_first_served(patch: pytest.MonkeyPatch) -> None:
@@ -59,8 +61,15 @@ def test_without_a_bug_the_same_sequences_show_no_difference(tmp_path: Path) -> 
     play(sqlite_opener(tmp_path / "comity.db"), ENOUGH, SEED, shrink=False)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_the_comparison_sees_a_seeded_bug(bug: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bug(monkeypatch)
-    with pytest.raises(AssertionError, match=r"model: [^\0]* other: "):
-        play(sqlite_opener(tmp_path / "comity.db"), ENOUGH, SEED, shrink=False)
+    opener = sqlite_opener(tmp_path / "comity.db")
+
+    def search() -> None:
+        for seed in range(SEED, SEED + TRIES):
+            play(opener, ENOUGH, seed, shrink=False)
+
+    with pytest.raises(AssertionError, match=r"model: [^\0]* other: |two tokens"):
+        search()

@@ -40,6 +40,24 @@ local function rewrite(h)
   h.raw = table.concat({h.token, h.gid, h.o, h.since, format('%.0f', h.due), format('%.0f', h.renewal), h.flow}, FS)
 end
 
+-- Part the holders that are over from the others, and set when these end. They stay on record, in `lapsed`,
+-- until a step that is about this name tells their sessions, or ends them.
+local function prune(s)
+  local kept = {}
+  for _, h in ipairs(s.holders) do
+    local ends = deadline(h.o)
+    if not ends then -- of a session that is gone without a trace
+      s.unsaved = true
+    elseif ends <= now or (h.due > 0 and h.due <= now) then
+      s.lapsed[#s.lapsed + 1] = h
+    else
+      h.ends = (h.due > 0 and h.due < ends) and h.due or ends
+      kept[#kept + 1] = h
+    end
+  end
+  s.holders = kept
+end
+
 local function state(name)
   local s = names[name]
   if s then return s end
@@ -57,6 +75,7 @@ local function state(name)
       s.bad = true
     end
     s.dirty = s.bad or #s.holders == 0
+    prune(s)
   end
   names[name], order[#order + 1] = s, s
   return s
@@ -96,24 +115,6 @@ local function lose(s, h, reason, by)
   publish('lock.lost', by, format('{"name":%s,"agent_id":%s,"token":%.0f,"reason":%s,"by":%s}',
     json(s.name), json(h.sid), tonumber(h.token), json(reason), json(by)))
   tell(h.o, table.concat({'l', s.name, h.gid, h.token, reason}, FS))
-end
-
--- Part the holders that are over from the others, and set when these end. They stay on record, in `lapsed`,
--- until a step that is about this name tells their sessions, or ends them.
-local function prune(s)
-  local kept = {}
-  for _, h in ipairs(s.holders) do
-    local ends = deadline(h.o)
-    if not ends then -- of a session that is gone without a trace
-      s.unsaved = true
-    elseif ends <= now or (h.due > 0 and h.due <= now) then
-      s.lapsed[#s.lapsed + 1] = h
-    else
-      h.ends = (h.due > 0 and h.due < ends) and h.due or ends
-      kept[#kept + 1] = h
-    end
-  end
-  s.holders = kept
 end
 
 local function save(s)

@@ -18,12 +18,14 @@ local function join(w)
   w.member = table.concat({w.name, w.rank, w.seq, w.mode, w.gid, w.o, format('%.0f', w.ttl), w.since, w.ear, w.flow}, FS)
   call('ZADD', QUEUE, 0, w.member)
   call('HSET', IDS, w.gid, w.member)
+  call('ZADD', OWN, 0, w.o .. FS .. 'q' .. FS .. w.gid .. FS .. w.name, 0, w.o .. FS .. 'w' .. FS .. w.flow .. FS .. w.gid)
 end
 
 -- Take a request out of the queue; what it holds up is looked at by `commit`.
 local function leave(w)
   call('ZREM', QUEUE, w.member)
   call('HDEL', IDS, w.gid)
+  call('ZREM', OWN, w.o .. FS .. 'w' .. FS .. w.flow .. FS .. w.gid)
 end
 
 -- Walk the queue of `name` over the waiters that live, in order, until `visit` answers true. What cannot be
@@ -89,7 +91,6 @@ end
 -- holds up all behind it, only the foremost needs to be looked at. All holders of a name have one mode,
 -- so the first speaks for them.
 local function serve(s)
-  prune(s)
   while #s.holders == 0 or s.mode == 's' do
     local w = foremost(s)
     if not w or (s.holders[1] and conflicts(w, s.holders[1])) then return end

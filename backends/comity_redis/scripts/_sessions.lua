@@ -96,7 +96,6 @@ end
 -- Do away with what is over among the holders and waiters of a name, and hand it on: leases whose own time
 -- has run out, and of the sessions past their deadline the one longest so. The others count as gone all the same.
 local function clear(s)
-  prune(s)
   local dead = {}
   for _, h in ipairs(s.lapsed) do
     if lives(h.o) then lose(s, h, 'ttl', '') else dead[#dead + 1] = h end

@@ -2,9 +2,10 @@
 -- ARGV  agent id, incarnation, request id, name, mode (x or s), rank (9999 - priority, 5 digits), wait (1 or 0),
 --       ttl in ms (0: none), most leases, listener's address, flow
 -- Answers  {'G', token, ms left of the own ttl or -1, us}, {'Q', place, retry ms, us, holders...},
---          {'H', us, holders...}, {'E', taken, reason, us}, {'L', reason} (session over), {'M'} (limit);
+--          {'H', us, holders...}, {'D', us, {agent id, flow, name it waits for...}, holders...} (deadlock),
+--          {'E', taken, reason, us}, {'L', reason} (session over), {'M'} (limit);
 --          holders: mode, then text and ms to the end of each
--- Keeps  L1-L6, L15, X4: one request id is absent, queued, held, ended, never back
+-- Keeps  L1-L6, L13, L15, X4: one request id is absent, queued, held, ended, never back
 --@include _keys.lua
 local sid, inc, gid, name, mode = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ttl = tonumber(ARGV[8])
@@ -78,6 +79,13 @@ if ARGV[7] ~= '1' then
 end
 w.seq = token()
 join(w)
-call('ZADD', OWN, 0, mine .. FS .. gid .. FS .. name)
+--@include _deadlock.lua
+local links = cycle(w)
+if links then
+  leave(w)
+  call('ZREM', OWN, mine .. FS .. gid .. FS .. name)
+  commit()
+  return with_holders({'D', now_us, links}, s)
+end
 commit()
 return queued(s, w)

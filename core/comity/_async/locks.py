@@ -1,4 +1,4 @@
-"""Locks: taking turns on names, with leases that carry fencing tokens (rules L1-L10, L12, L15)."""
+"""Locks: taking turns on names, with leases that carry fencing tokens (rules L1-L10, L12, L13, L15)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from comity.errors import (
     HolderChanged,
     InvalidArgument,
 )
-from comity.model import PRIORITY_LIMIT, Changed, Granted, LockRequest, Mode, Want
+from comity.model import PRIORITY_LIMIT, Changed, Granted, Link, LockRequest, Mode, Want
 from comity.names import check_lock_name, check_name
 from comity.tiers import check_preempt
 
@@ -51,6 +51,9 @@ class AsyncLocks:
         a `ConflictStrategy`, a registered name or an object with ``decide``; without one the holder keeps it.
 
         The lease lasts until it is released or its session ends, whichever is first.
+
+        A wait that could never end, as its own flow holds what it waits for, itself or by way of others that wait,
+        raises `Deadlock` instead of beginning.
 
         Raises `LockTimeout`, `ConflictLost`, `Deadlock`, `LimitExceeded`, `SessionLost`, `AccessDenied`, `InvalidName`,
         `InvalidArgument`, `UnknownStrategy`, `BackendUnavailable`.
@@ -156,7 +159,7 @@ class AsyncLocks:
                 return lease
             if mode is Mode.EXCLUSIVE and lease.mode is Mode.SHARED:
                 advice = "release the shared lease first, or acquire exclusive from the start"
-                raise Deadlock(name, [flow, flow], advice)
+                raise Deadlock(name, [Link(self._space.session.info.agent_id, flow, name)], advice)
         return None
 
     async def holder(self, name: str) -> Holder | None:

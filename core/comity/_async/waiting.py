@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from comity._colour._async import AsyncFlag
-from comity.errors import BackendUnavailable, LockLost, LockTimeout
-from comity.model import Ended, Granted, Queued
+from comity.errors import BackendUnavailable, Deadlock, LockLost, LockTimeout
+from comity.model import Deadlocked, Ended, Granted, Queued
 from comity.seam import UNDO_SECONDS
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ _UNHEARD_PAUSE = 0.25
 """How often a waiter asks while no wake-ups are heard."""
 _MARGIN = 0.001
 _LISTENING_WAIT = 2.0
+_WAY_OUT = "release what you hold before you wait, or take locks in the same order everywhere"
 
 
 class AsyncWait:
@@ -42,7 +43,8 @@ class AsyncWait:
     async def run(self, answer: Answer | None, sent: float) -> tuple[Granted, float]:
         """Go on from the first answer (None: the store is away); return the grant and when it was asked for.
 
-        Raises `LockTimeout`, `LockLost` (granted, and taken away before it was noticed), `ConflictLost`, `SessionLost`.
+        Raises `LockTimeout`, `LockLost` (granted, and taken away before it was noticed), `Deadlock`, `ConflictLost`,
+        `SessionLost`.
         However it ends without a grant, nothing of the request stays held or queued.
         """
         space, request = self._space, self._request
@@ -74,6 +76,8 @@ class AsyncWait:
                 granted = await self._contend()
                 if granted is not None:
                     return granted, sent
+                if isinstance(answer, Deadlocked):
+                    raise Deadlock(self._request.wants[0].name, answer.cycle, _WAY_OUT)
                 if self._left() <= 0:
                     return await self._leave(), sent
             if self._request.wait:

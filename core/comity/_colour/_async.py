@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from comity.errors import WrongLoop
+from comity.flows import new_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -52,9 +54,18 @@ class AsyncFlag:
         return True
 
 
+_flows: weakref.WeakKeyDictionary[asyncio.Task[Any], str] = weakref.WeakKeyDictionary()
+
+
 def current_flow() -> str:
     """Name the calling task."""
-    return f"a{id(asyncio.current_task()):x}"
+    task = asyncio.current_task()
+    if task is None:
+        return ""
+    flow = _flows.get(task)
+    if flow is None:
+        flow = _flows[task] = new_flow(task.get_name())
+    return flow
 
 
 class AsyncHome:

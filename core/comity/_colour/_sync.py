@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
+
+from comity.flows import new_flow
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,9 +34,20 @@ class Flag:
         return self._event.wait(timeout)
 
 
+class _Flow(threading.local):
+    """What the calling thread is called; a thread of a forked child is another one."""
+
+    pid, name = 0, ""
+
+
+_flow = _Flow()
+
+
 def current_flow() -> str:
     """Name the calling thread."""
-    return f"t{threading.get_ident():x}"
+    if _flow.pid != os.getpid():
+        _flow.pid, _flow.name = os.getpid(), new_flow(threading.current_thread().name)
+    return _flow.name
 
 
 class Home:

@@ -9,7 +9,7 @@ from comity.errors.root import ComityError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from comity.model import Holder
+    from comity.model import Holder, Link
 
 
 class LockError(ComityError):
@@ -85,12 +85,18 @@ class HolderChanged(LockError):
 
 
 class Deadlock(LockError):
-    """The wait could never end: it would close a cycle. `cycle` names the flows in it."""
+    """The wait could never end: it would close a cycle of flows that wait for each other.
 
-    def __init__(self, name: str, cycle: Sequence[str], advice: str) -> None:
+    `cycle`: each flow (`agent_id`, `flow`) with the `name` it waits for, which the next one holds or stands before
+    it in line for; the last waits for the first, which is the one that asked.
+    """
+
+    def __init__(self, name: str, cycle: Sequence[Link], advice: str) -> None:
         """Name the lock, the cycle and the way out."""
         self.name, self.cycle = name, tuple(cycle)
-        super().__init__(f"waiting for {name!r} would never end ({' -> '.join(self.cycle)}); {advice}")
+        chain = [f"{link} waits for {link.name!r}" for link in self.cycle]
+        around = " -> ".join([*chain, str(self.cycle[0])])
+        super().__init__(f"waiting for {name!r} would never end: {around}; {advice}")
 
 
 class LimitExceeded(LockError):

@@ -41,9 +41,9 @@ class LockRequest:
     `request_id` is unique for ever: a request is absent, then queued, then held, then ended, never
     back. It is also the identity of the grant. `wants` names distinct names; this version of the
     backends takes exactly one. `priority`: larger first, within the queue only. `flow` names the thread
-    or task that asks. `wait`: queue up when it cannot be granted now. `ttl_ms`: the lease's own
-    time, None to last as long as the session. `listener`: the address where a wake-up is heard
-    (`Listener.address`). `max_held`: leases the session may hold.
+    or task that asks; one without a name takes no part in the search for deadlocks. `wait`: queue up when
+    it cannot be granted now. `ttl_ms`: the lease's own time, None to last as long as the session.
+    `listener`: the address where a wake-up is heard (`Listener.address`). `max_held`: leases the session may hold.
     """
 
     request_id: str
@@ -143,6 +143,30 @@ class Held:
 
 
 @attrs.frozen
+class Link:
+    """One flow of a cycle, and the name it waits for: the next one holds it, or stands before it in line."""
+
+    agent_id: str
+    flow: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} ({self.flow})"
+
+
+@attrs.frozen
+class Deadlocked:
+    """The request would have waited for itself, by way of others: nothing of it is left.
+
+    `cycle` begins with the flow that asked; each waits for the next, and the last one for the first.
+    """
+
+    cycle: tuple[Link, ...]
+    holders: tuple[Holder, ...] = ()
+    at_us: int = 0
+
+
+@attrs.frozen
 class Ended:
     """The request was granted or queued once and is over; a request id is never used again.
 
@@ -154,7 +178,7 @@ class Ended:
     at_us: int = 0
 
 
-Answer = Granted | Queued | Held | Ended
+Answer = Granted | Queued | Held | Deadlocked | Ended
 """What an acquiring step may answer."""
 
 

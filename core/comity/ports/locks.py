@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Locks(Protocol):
-    """Who holds what (rules L1-L10, L12, L15).
+    """Who holds what (rules L1-L10, L12, L13, L15).
 
     A request conflicts with another when a name of one is a name of the other and they are not both
     shared. It is granted, whole, when it conflicts with no holder and with no request before it in
@@ -38,6 +38,13 @@ class Locks(Protocol):
 
         Asking again also moves the queue on: it ends a dead holder and drops leases whose own time is
         over. `Ended` for an id that is over. Undo: `withdraw` with ``keep=False``.
+
+        `Deadlocked` for a request that would wait, and by that close a cycle of flows. A request waits for the flows
+        of whatever it conflicts with: holders, and requests before it. Who stands behind an exclusive request of the
+        same name waits for that one and by it for all before, so the step may look no further. It looks at most at
+        1,000 such pairs; a cycle that takes more is not found, and the request waits. Requests without a flow wait
+        for nobody and nobody's wait ends at them.
+
         A waiter whose listener is known to be gone is passed over when there is another that listens, keeps
         its place, and is granted when nobody listens (L6).
 

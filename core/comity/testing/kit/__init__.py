@@ -14,7 +14,7 @@ that keeps bytes also inherits `CorruptRecordSteps` and gives `spoil`.
 import pytest
 
 _PARTS = (
-    *("changes", "conflicts", "corrupt", "fences", "leases", "liveness", "locks"),
+    *("changes", "conflicts", "corrupt", "deadlock", "fences", "leases", "liveness", "locks"),
     *("namespaces", "presence", "pubsub", "queue", "retries", "state"),
 )
 # Before they are imported, so that a failing assertion tells the values.
@@ -29,6 +29,7 @@ from comity.testing.kit.stage import Stage, StepTests  # noqa: E402
 from comity.testing.kit.steps_changes import ChangeSteps  # noqa: E402
 from comity.testing.kit.steps_conflicts import ConflictSteps  # noqa: E402
 from comity.testing.kit.steps_corrupt import CorruptRecordSteps  # noqa: E402
+from comity.testing.kit.steps_deadlock import DeadlockSteps  # noqa: E402
 from comity.testing.kit.steps_fences import FenceSteps  # noqa: E402
 from comity.testing.kit.steps_leases import LeaseSteps  # noqa: E402
 from comity.testing.kit.steps_liveness import LivenessSteps  # noqa: E402
@@ -45,6 +46,7 @@ __all__ = [
     "ChangeSteps",
     "ConflictSteps",
     "CorruptRecordSteps",
+    "DeadlockSteps",
     "FenceSteps",
     "FlowContract",
     "LeaseSteps",
@@ -68,6 +70,7 @@ class StepContract(
     LockSteps,
     QueueSteps,
     LeaseSteps,
+    DeadlockSteps,
     RetrySteps,
     PubSubSteps,
     ConflictSteps,

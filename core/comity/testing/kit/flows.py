@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from comity.testing.kit._async.flows_deadlock import AsyncDeadlockFlows
 from comity.testing.kit._async.flows_leases import AsyncLeaseFlows
 from comity.testing.kit._async.flows_locks import AsyncLockFlows
+from comity.testing.kit._sync.flows_deadlock import DeadlockFlows
 from comity.testing.kit._sync.flows_leases import LeaseFlows
 from comity.testing.kit._sync.flows_locks import LockFlows
 
 
-class AsyncFlowContract(AsyncLockFlows, AsyncLeaseFlows):
+class AsyncFlowContract(AsyncLockFlows, AsyncLeaseFlows, AsyncDeadlockFlows):
     """All rules about flows, in asyncio."""
 
 
-class FlowContract(LockFlows, LeaseFlows):
+class FlowContract(LockFlows, LeaseFlows, DeadlockFlows):
     """All rules about flows, blocking."""

@@ -8,6 +8,7 @@ from comity.errors import LimitExceeded
 from comity.model import (
     Changed,
     Contender,
+    Deadlocked,
     Ended,
     Granted,
     Held,
@@ -18,6 +19,7 @@ from comity.model import (
     Renewed,
     Withdrawn,
 )
+from comity.testing.model.deadlock import cycle
 from comity.testing.model.endings import clear_the_way, end_if_due
 from comity.testing.model.queue import (
     described,
@@ -109,6 +111,10 @@ class ModelLocks:
                     grant(space, entry)
                 elif request.wait:
                     space.requests[entry.id] = entry
+                    closed = cycle(space, entry)
+                    if closed:
+                        del space.requests[entry.id]
+                        return Deadlocked(closed, present_holders(space, name), space.now_us)
                 else:
                     return Held(present_holders(space, name), space.now_us)
             return granted(space, entry) if entry.holds else queued(entry)
@@ -121,7 +127,7 @@ class ModelLocks:
             return Queued(place, min(ends_ms, default=RETRY_MS), present, space.now_us)
 
         def undo(answer: Answer | None) -> Op[object] | None:
-            if isinstance(answer, Held | Ended):
+            if isinstance(answer, Held | Deadlocked | Ended):
                 return None
             return self.withdraw(request.session, request.request_id, keep=False)
 

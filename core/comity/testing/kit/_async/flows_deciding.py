@@ -93,7 +93,7 @@ class AsyncDecidingFlows(AsyncFlowTests):
         await until(lambda: stage.faults(bob).counts["conflicts.settle"])
         before = stage.faults(bob).counts["locks.acquire"]
         with pytest.raises(LockTimeout):
-            await ann.locks.acquire("lock", timeout=0.4)  # somebody else's time passes
+            await ann.locks.acquire("lock", timeout=0.4, owner="somebody else")  # whose time passes
         assert stage.faults(bob).counts["locks.acquire"] - before <= 1
         assert stage.faults(bob).counts["conflicts.contest"] == len(calm.asked) == 1
         await lease.release()

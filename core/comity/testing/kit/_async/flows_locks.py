@@ -160,7 +160,7 @@ class AsyncLockFlows(AsyncFlowTests):
         wait = await stage.queue(bob)
         before = stage.faults(bob).counts["locks.acquire"]
         with pytest.raises(LockTimeout):
-            await ann.locks.acquire("lock", timeout=0.5)  # somebody else's time passes
+            await ann.locks.acquire("lock", timeout=0.5, owner="somebody else")  # whose time passes
         assert stage.faults(bob).counts["locks.acquire"] - before <= 1
         await lease.release()
         await wait.result()

@@ -95,7 +95,7 @@ class DecidingFlows(FlowTests):
         until(lambda: stage.faults(bob).counts["conflicts.settle"])
         before = stage.faults(bob).counts["locks.acquire"]
         with pytest.raises(LockTimeout):
-            ann.locks.acquire("lock", timeout=0.4)  # somebody else's time passes
+            ann.locks.acquire("lock", timeout=0.4, owner="somebody else")  # whose time passes
         assert stage.faults(bob).counts["locks.acquire"] - before <= 1
         assert stage.faults(bob).counts["conflicts.contest"] == len(calm.asked) == 1
         lease.release()

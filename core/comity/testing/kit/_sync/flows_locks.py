@@ -160,7 +160,7 @@ class LockFlows(FlowTests):
         wait = stage.queue(bob)
         before = stage.faults(bob).counts["locks.acquire"]
         with pytest.raises(LockTimeout):
-            ann.locks.acquire("lock", timeout=0.5)  # somebody else's time passes
+            ann.locks.acquire("lock", timeout=0.5, owner="somebody else")  # whose time passes
         assert stage.faults(bob).counts["locks.acquire"] - before <= 1
         lease.release()
         wait.result()
