@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.dispositions import not_inherited
 from tests.servers import REDIS_VERSIONS, Server, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible_children() -> Iterator[None]:
+    """Let what tests start be interrupted, also when the tests run in the background of a simple shell."""
+    with not_inherited():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from comity.flows import new_flow
@@ -11,6 +12,11 @@ from comity.flows import new_flow
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
+
+
+_SLICE = 0.5
+"""Seconds for which the main thread waits in one go: a signal that comes just before it begins to wait, or to
+another thread, does not end the wait (and none does on Windows), so an interrupt is seen after it at the latest."""
 
 
 class Flag:
@@ -30,8 +36,14 @@ class Flag:
         self._event.clear()
 
     def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds; tell whether the flag is set."""
-        return self._event.wait(timeout)
+        """Wait up to `timeout` seconds; tell whether the flag is set. An interrupt ends it within half a second."""
+        if timeout > _SLICE and threading.current_thread() is threading.main_thread():
+            ends = time.monotonic() + timeout
+            while timeout > _SLICE:
+                if self._event.wait(_SLICE):
+                    return True
+                timeout = ends - time.monotonic()
+        return self._event.wait(max(timeout, 0.0))
 
 
 class _Flow(threading.local):
