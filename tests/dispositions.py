@@ -1,7 +1,7 @@
 """What children inherit of signals: those that were ignored when the tests were started.
 
-A shell without job control starts a background job with SIGINT ignored, ``nohup`` with SIGHUP ignored. A program started by
-the tests would ignore them as well, and the test that interrupts it would wait in vain.
+A shell without job control starts a background job with SIGINT ignored, ``nohup`` with SIGHUP ignored. A program
+started by the tests would ignore them as well, and the test that interrupts it would wait in vain.
 """
 
 from __future__ import annotations
