@@ -21,6 +21,7 @@ from comity_redis.runner import RedisRunner
 from comity_redis.script import Script, read_script
 from comity_redis.sequence import Sequence
 from comity_redis.state import RedisState
+from comity_redis.tasks import RedisTasks
 from comity_redis.verbs import FOLDER, Verbs
 from comity_redis.wakes import RedisEar
 
@@ -66,6 +67,7 @@ class RedisBackend:
         self.pubsub = RedisPubSub(runner, self._keys, verbs)
         self.state = RedisState(runner, self._keys, verbs)
         self.conflicts = RedisConflicts(verbs, self.locks)
+        self.tasks = RedisTasks(runner, self._keys, verbs)
 
     @classmethod
     def from_url(cls, url: str, namespace: str) -> Self:

@@ -26,7 +26,9 @@ own       lex     o FS ``q`` FS request FS name: a request that holds or waits;
                   began (``entry`` is the token of then);
                   o FS ``e`` FS key: it ends with the session;
                   o FS ``n`` FS version (10 digits) FS request FS token FS name FS reason: a loss not yet
-                  acknowledged, at most 1,000; o FS ``v`` FS name: it is part of a verdict on the name
+                  acknowledged, at most 1,000; o FS ``v`` FS name: it is part of a verdict on the name;
+                  o FS ``t`` FS request FS task: a claim; o FS ``c`` FS request FS number FS listener FS
+                  queue: a claim that waits
 queue     lex     name FS rank (9999 - priority, 5 digits) FS number FS mode FS request FS o FS ttl (0: none)
                   FS since FS listener FS flow: one waiting request, every name's queue being one range
 ids       hash    request that waits -> its queue member; lost request or ended o -> ``!`` reason;
@@ -46,6 +48,24 @@ heads     hash    key of the state -> version FS due (0: none) FS fence, the new
                   that is remembered
 state     lex     key FS version FS when FS due FS agent id FS owner, two fields FS value (JSON): what stands;
                   FS ``d`` due (16 digits) FS key: when it expires; FS ``x`` due FS key: when a fence is forgotten
+tasks     hash    task -> status (r ready, d delayed, b blocked, c claimed, f done, x dead) FS queue FS batch FS
+                  dedupe key FS rank (as in ``queue``) FS number FS most attempts FS pushed FS attempts FS
+                  since FS due (0: no delay) FS end of the claim's own time (0: none) FS token FS request FS o of
+                  the last claim FS number of its end, 16 digits FS duration FS error;
+                  FS ``d`` FS task -> the tasks it waits for, parted by FS; FS ``k`` FS queue FS dedupe key ->
+                  the task that has it; FS ``q`` FS queue, FS ``b`` FS batch -> counts: ready, delayed,
+                  blocked, claimed, dead, done ever, done and kept, sum of durations; FS ``n`` -> epoch FS number of
+                  the last end
+lines     lex     ``r`` FS queue FS rank FS number FS task, ready; ``d`` FS queue FS due (14 digits) FS number FS
+                  task; ``b`` FS queue FS number FS task; ``c`` FS queue FS token FS task; ``f``, ``x`` FS queue FS
+                  number of the end FS task; ``g`` FS batch FS number of the end FS task; ``q`` FS queue: one
+                  of which a task is kept; ``p`` FS task FS task that depends on it; ``w`` FS queue FS number
+                  FS request FS o FS listener: a claim that waits;
+                  ``0`` FS task FS ``f``, ``x`` or ``r`` (removed) FS task: how it ended, and the last
+                  of its dependents that knows; ``1`` FS end of a claim's own time (14 digits) FS task
+finished  stream  ends of tasks: the entry ``<number>-0`` has the fields ``i`` task, ``q`` queue, ``b`` batch, ``s``
+                  status, ``n`` attempts, ``d`` duration, ``a`` milliseconds, ``e`` error, ``r`` result
+payloads  hash    task -> payload
 topics    zset    topic -> when its numbers are forgotten, in ms; its stream is gone before
 published zset    FS publication or write of the state -> when, in ms; kept 90 s, at most 200,000
 cursors   hash    cursor -> per topic, parted by RS, topic FS epoch FS number, of 20 digits both
@@ -65,7 +85,8 @@ hour at least, after which they are forgotten by some later step that publishes,
 So what is kept of topics is bounded by how many were in use in that time.
 
 Channels. ``l:<address>`` one listener: ``g`` FS name FS request FS token FS own ttl (0: none) FS
-microseconds, a grant; on the session's channel when the request named no listener. ``s:<o>`` a
+microseconds, a grant, and ``t`` FS request, a claim that should ask again; on the session's channel when
+the request named no listener. ``s:<o>`` a
 session: ``l`` FS name FS request FS token FS reason, a loss; ``n``, news. ``n`` everybody: ``h``,
 hurry. ``p:<topic>`` who follows a topic: the number of its new event.
 """
@@ -97,7 +118,12 @@ _FIXED = (
     "verdicts",
     "heads",
     "state",
+    "tasks",
+    "lines",
+    "finished",
 )
+_TASKS = ("payloads",)
+"""Keys that only the scripts about tasks take."""
 _EVENTS = ("topics", "published", "cursors")
 """Keys that only the scripts about events take."""
 
@@ -129,7 +155,7 @@ class Keys:
         self.prefix = f"comity:{{{encoded(namespace)}}}:"
         self.fixed = (*(self.prefix + name for name in _FIXED), self.topic(STATE_TOPIC), self.topic(SYSTEM_TOPIC))
         """In the order in which scripts take them (``scripts/_keys.lua``)."""
-        self._named = {name: self.prefix + name for name in (*_FIXED, *_EVENTS)}
+        self._named = {name: self.prefix + name for name in (*_FIXED, *_EVENTS, *_TASKS)}
 
     def __getitem__(self, name: str) -> str:
         """Return the key called `name` in the table above."""

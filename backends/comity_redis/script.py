@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_INCLUDE = re.compile(r"^--@include +(\S+)[ \t]*$", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *--@include +(\S+)[ \t]*$", re.MULTILINE)
 
 
 class Source:
@@ -44,14 +44,18 @@ class Source:
 
 @functools.cache
 def read_script(folder: Path, name: str) -> Source:
-    """Read ``folder/name.lua``; a line ``--@include other.lua`` stands for that file's text.
+    """Read ``folder/name.lua``; a line ``--@include other.lua`` stands for that file's text, the first time.
 
     Scripts of Redis 6.2 share no functions, so what two of them need is included in both. Put the
     include after the common case: Redis runs a file from the top on every call, and making functions
     that are not used is what costs.
     """
+    seen = set[str]()
 
     def included(match: re.Match[str]) -> str:
+        if match[1] in seen:
+            return ""
+        seen.add(match[1])
         return (folder / match[1]).read_text(encoding="utf-8")
 
     text = (folder / f"{name}.lua").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from comity_sqlite.presence import SqlitePresence
 from comity_sqlite.pubsub import SqlitePubSub
 from comity_sqlite.runner import Runner
 from comity_sqlite.state import SqliteState
+from comity_sqlite.tasks import SqliteTasks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from comity.model import Finding, SessionRef
     from comity.ops import Op
-    from comity.ports import Conflicts, Listener, Locks, Presence, PubSub, State
+    from comity.ports import Conflicts, Listener, Locks, Presence, PubSub, State, Tasks
 
 CAPABILITIES = frozenset({Capability.MULTI_PROCESS, Capability.PERSISTENT, Capability.LOCAL_CLOCK})
 
@@ -52,6 +53,7 @@ class SqliteBackend:
         self.pubsub: PubSub = SqlitePubSub(self._runner)
         self.state: State = SqliteState(self._runner)
         self.conflicts: Conflicts = SqliteConflicts(self._runner, locks)
+        self.tasks: Tasks = SqliteTasks(self._runner)
 
     @classmethod
     def from_url(cls, url: str, namespace: str) -> SqliteBackend:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from comity.model import SystemEvent
 from comity_sqlite.entries import end_entries
+from comity_sqlite.lines import leave_lines
 from comity_sqlite.log import tell
 from comity_sqlite.queue import forget_name
 from comity_sqlite.step import How, Kind
+from comity_sqlite.work import claims_of, give_back
 
 if TYPE_CHECKING:
     from comity_sqlite.step import SessionRow, Step
@@ -27,6 +29,13 @@ _TABLES = (
     "entries",
     "fences",
     "stretches",
+    "tasks",
+    "needs",
+    "bereaved",
+    "task_counts",
+    "task_ends",
+    "task_feeds",
+    "claimants",
 )
 
 
@@ -48,6 +57,9 @@ def end_session(step: Step, number: int, reason: str, how: How) -> None:
         session.agent_id if how is How.DONE else "",
         {"agent_id": session.agent_id, "started_ms": session.started_ms, "reason": reason},
     )
+    for work in claims_of(step, number):
+        give_back(step, work, f"its session ended ({reason})")
+    leave_lines(step, number)
     for name, was_wanted in sorted(names.items()):
         if was_wanted:
             serve(step, name)
@@ -93,6 +105,8 @@ def wipe(step: Step) -> int:
     for sql in (
         f"records WHERE session IN {sessions}",
         f"losses WHERE session IN {sessions}",
+        f"task_wakes WHERE session IN {sessions}",
+        "payloads WHERE task IN (SELECT id FROM tasks WHERE space = ?)",
         "events WHERE topic IN (SELECT id FROM topics WHERE space = ?)",
         *(f"{table} WHERE space = ?" for table in _TABLES),
     ):

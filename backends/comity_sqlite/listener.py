@@ -49,7 +49,7 @@ class SqliteListener:
         self._busy_since: float | None = None
         self._connection: sqlite3.Connection | None = None
         self._data_version = -1
-        self._version = 0
+        self._version = self._wake = 0
         self._is_there = False
         self._hurry = 0
         self._topics: dict[str, tuple[int, int] | None] = {}
@@ -138,7 +138,7 @@ class SqliteListener:
             return []
         connection.execute("BEGIN")
         try:
-            wakes = [*self._hear_hurry(connection), *self._hear_session(connection)]
+            wakes = [*self._hear_hurry(connection), *self._hear_session(connection), *self._hear_tasks(connection)]
             wakes += self._hear_topics(connection)
         finally:
             with contextlib.suppress(sqlite3.Error):
@@ -189,6 +189,18 @@ class SqliteListener:
             )
         ]
         return wakes or [Wake(WakeKind.NEWS)]
+
+    def _hear_tasks(self, connection: sqlite3.Connection) -> list[Wake]:
+        if self._session is None:
+            return []
+        rows = connection.execute(
+            "SELECT w.request_id, w.number FROM sessions s JOIN task_wakes w ON w.session = s.id"
+            " WHERE s.space = ? AND s.agent_id = ? AND s.incarnation = ? AND w.number > ? ORDER BY w.number",
+            (self._runner.space, self._session.agent_id, self._session.incarnation, self._wake),
+        ).fetchall()
+        for _, number in rows:
+            self._wake = number
+        return [Wake(WakeKind.TASK, request_id=request_id) for request_id, _ in rows]
 
     def _granted(self, token: int, due_us: int | None) -> Granted:
         clock = self._runner.clock

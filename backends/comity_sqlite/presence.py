@@ -26,6 +26,7 @@ from comity_sqlite.ending import end_one_due, end_session
 from comity_sqlite.log import tell
 from comity_sqlite.schema import fill_ballast
 from comity_sqlite.step import How, Kind
+from comity_sqlite.work import return_overdue
 
 if TYPE_CHECKING:
     from comity.ops import Op
@@ -63,6 +64,14 @@ def _tell_of(step: Step, event: SystemEvent, session: SessionRow, body: bytes) -
         "record": msgspec.Raw(body),
     }
     tell(step, event, session.agent_id, facts)
+
+
+def _deadlines(step: Step, session: tuple[int] | None) -> list[int]:
+    """Return a session's deadline, if there is one, and the earliest of the claims that have one of their own."""
+    claim = step.one(
+        "SELECT ends_us FROM tasks WHERE space = ? AND ends_us IS NOT NULL ORDER BY ends_us LIMIT 1", step.space
+    )
+    return [row[0] for row in (session, claim) if row is not None]
 
 
 class SqlitePresence:
@@ -155,11 +164,12 @@ class SqlitePresence:
                 step.space,
                 mine.id,
             )
+            next_deadline = min(_deadlines(step, other), default=None)
             (live,) = step.one("SELECT count(*) FROM sessions WHERE space = ? AND due_us > ?", step.space, step.now_us)
             return Beat(
                 alive=True,
                 version=mine.version,
-                next_deadline_ms=other and step.left_ms(other[0]),
+                next_deadline_ms=None if next_deadline is None else step.left_ms(next_deadline),
                 live=live,
             )
 
@@ -193,8 +203,10 @@ class SqlitePresence:
             )
             if due is not None:
                 end_session(step, due[0], "expired", How.LOST)
+            return_overdue(step)
             first = step.one("SELECT due_us FROM sessions WHERE space = ? ORDER BY due_us LIMIT 1", step.space)
-            return Reaped(due and due[1], first and step.left_ms(first[0]))
+            next_deadline = min(_deadlines(step, first), default=None)
+            return Reaped(due and due[1], None if next_deadline is None else step.left_ms(next_deadline))
 
         return self._runner.write("presence.reap", reap, vital=True)
 

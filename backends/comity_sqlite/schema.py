@@ -39,6 +39,8 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
 
 def _is_ready(connection: sqlite3.Connection, where: str) -> bool:
     """Tell whether the tables are as they should be; raise when they are a newer Comity's or another program's."""
+    # Read first: whoever makes the tables writes all three at once, perhaps between these lines.
+    something = _number(connection, "schema_version")
     application, version = _number(connection, "application_id"), _number(connection, "user_version")
     if application == APPLICATION and version == VERSION:
         return True
@@ -50,7 +52,7 @@ def _is_ready(connection: sqlite3.Connection, where: str) -> bool:
             f"a newer Comity made it (layout {version}, this one knows {VERSION})",
             "upgrade comity here, or name another file",
         )
-    if application or version or _number(connection, "schema_version"):
+    if something or application or (version and connection.in_transaction):
         raise BackendUnfit(where, "it is another program's database", "name a file of its own")
     return False
 

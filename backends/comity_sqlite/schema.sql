@@ -198,6 +198,127 @@ CREATE TABLE IF NOT EXISTS stretches (
     PRIMARY KEY (space, first)
 ) WITHOUT ROWID;
 
+-- Tasks. status: 0 ready, 1 delayed, 2 blocked, 3 claimed, 4 done, 5 dead. due_ms (end of its delay, 0: none) is
+-- on the wall clock, as a delay outlives the machine; ends_us is the end of a claim's own time.
+CREATE TABLE IF NOT EXISTS tasks (
+    id           INTEGER PRIMARY KEY,
+    space        INTEGER NOT NULL,
+    task_id      TEXT    NOT NULL,
+    queue        TEXT    NOT NULL,
+    batch        TEXT    NOT NULL,                  -- '': in none
+    dedupe_key   TEXT    NOT NULL,                  -- '': has none
+    status       INTEGER NOT NULL CHECK (status IN (0, 1, 2, 3, 4, 5)),
+    urgency      INTEGER NOT NULL CHECK (typeof(urgency) = 'integer'),  -- minus the priority
+    number       INTEGER NOT NULL CHECK (typeof(number) = 'integer'),   -- its age, a queue number
+    max_attempts INTEGER NOT NULL CHECK (typeof(max_attempts) = 'integer'),
+    attempts     INTEGER NOT NULL DEFAULT 0 CHECK (typeof(attempts) = 'integer'),
+    token        INTEGER NOT NULL DEFAULT 0 CHECK (typeof(token) = 'integer'),  -- of the last attempt
+    pushed_ms    INTEGER NOT NULL CHECK (typeof(pushed_ms) = 'integer'),
+    since_ms     INTEGER NOT NULL CHECK (typeof(since_ms) = 'integer'),
+    since_us     INTEGER NOT NULL CHECK (typeof(since_us) = 'integer'),
+    due_ms       INTEGER NOT NULL CHECK (typeof(due_ms) = 'integer'),
+    session      INTEGER,                           -- that has claimed it
+    agent_id     TEXT    NOT NULL DEFAULT '',       -- that has, or had, claimed it
+    request_id   TEXT,                              -- by which it is claimed
+    ends_us      INTEGER CHECK (typeof(ends_us) IN ('integer', 'null')),
+    ended        INTEGER NOT NULL DEFAULT 0 CHECK (typeof(ended) = 'integer'),  -- number of its end
+    duration_ms  INTEGER NOT NULL DEFAULT 0 CHECK (typeof(duration_ms) = 'integer'),
+    error        TEXT    NOT NULL DEFAULT '',
+    UNIQUE (space, task_id)
+);
+CREATE INDEX IF NOT EXISTS tasks_ready ON tasks (space, queue, urgency, number) WHERE status = 0;
+CREATE INDEX IF NOT EXISTS tasks_delayed ON tasks (space, queue, due_ms, number) WHERE status = 1;
+CREATE INDEX IF NOT EXISTS tasks_blocked ON tasks (space, queue, number) WHERE status = 2;
+CREATE INDEX IF NOT EXISTS tasks_claimed ON tasks (space, queue, token) WHERE status = 3;
+CREATE INDEX IF NOT EXISTS tasks_held ON tasks (session, request_id) WHERE status = 3;
+CREATE INDEX IF NOT EXISTS tasks_running ON tasks (space, ends_us) WHERE ends_us IS NOT NULL;
+CREATE INDEX IF NOT EXISTS tasks_done ON tasks (space, queue, ended) WHERE status = 4;
+CREATE INDEX IF NOT EXISTS tasks_dead ON tasks (space, queue, ended) WHERE status = 5;
+CREATE INDEX IF NOT EXISTS tasks_batch ON tasks (space, batch, ended) WHERE batch <> '' AND ended > 0;
+CREATE UNIQUE INDEX IF NOT EXISTS tasks_keyed ON tasks (space, queue, dedupe_key) WHERE dedupe_key <> '' AND status < 4;
+
+CREATE TABLE IF NOT EXISTS payloads (
+    task INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+);
+
+-- Which tasks a task depends on and that are not done; these may be gone.
+CREATE TABLE IF NOT EXISTS needs (
+    space  INTEGER NOT NULL,
+    needed TEXT    NOT NULL,
+    task   INTEGER NOT NULL,
+    PRIMARY KEY (space, needed, task)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS needs_task ON needs (task);
+
+-- Tasks that are done, dead or removed and of whose dependents not all know it yet.
+CREATE TABLE IF NOT EXISTS bereaved (
+    id      INTEGER PRIMARY KEY,
+    space   INTEGER NOT NULL,
+    task_id TEXT    NOT NULL,
+    status  INTEGER NOT NULL   -- 4 done, 5 dead, 6 removed
+);
+
+-- Counts of a queue (kind 0) or a batch (kind 1), as long as a task of it is there.
+CREATE TABLE IF NOT EXISTS task_counts (
+    space       INTEGER NOT NULL,
+    kind        INTEGER NOT NULL,
+    name        TEXT    NOT NULL,
+    ready       INTEGER NOT NULL DEFAULT 0,
+    delayed     INTEGER NOT NULL DEFAULT 0,
+    blocked     INTEGER NOT NULL DEFAULT 0,
+    claimed     INTEGER NOT NULL DEFAULT 0,
+    dead        INTEGER NOT NULL DEFAULT 0,
+    done        INTEGER NOT NULL DEFAULT 0,  -- ever
+    kept        INTEGER NOT NULL DEFAULT 0,  -- of those done
+    duration_ms INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (space, kind, name)
+) WITHOUT ROWID;
+
+-- That a task was done (4) or dead (5), numbered 1, 2, 3 ... since `epoch` of the space's row in task_feeds.
+CREATE TABLE IF NOT EXISTS task_ends (
+    id          INTEGER PRIMARY KEY,
+    space       INTEGER NOT NULL,
+    number      INTEGER NOT NULL CHECK (typeof(number) = 'integer'),
+    task_id     TEXT    NOT NULL,
+    queue       TEXT    NOT NULL,
+    batch       TEXT    NOT NULL,
+    status      INTEGER NOT NULL CHECK (status IN (4, 5)),
+    attempts    INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    at_ms       INTEGER NOT NULL CHECK (typeof(at_ms) = 'integer'),
+    error       TEXT    NOT NULL,
+    result      BLOB,
+    UNIQUE (space, number)
+);
+
+CREATE TABLE IF NOT EXISTS task_feeds (
+    space INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    last  INTEGER NOT NULL
+);
+
+-- Claims that wait, one row per queue; in line by id.
+CREATE TABLE IF NOT EXISTS claimants (
+    id         INTEGER PRIMARY KEY,
+    space      INTEGER NOT NULL,
+    queue      TEXT    NOT NULL,
+    request_id TEXT    NOT NULL,
+    session    INTEGER NOT NULL,
+    listener   TEXT    NOT NULL
+);
+CREATE INDEX IF NOT EXISTS claimants_line ON claimants (space, queue, id);
+CREATE INDEX IF NOT EXISTS claimants_request ON claimants (space, request_id);
+CREATE INDEX IF NOT EXISTS claimants_session ON claimants (session);
+
+-- Waiting claims that should ask again, until they do.
+CREATE TABLE IF NOT EXISTS task_wakes (
+    session    INTEGER NOT NULL,
+    request_id TEXT    NOT NULL,
+    number     INTEGER NOT NULL,  -- from the token counter: larger than any before
+    PRIMARY KEY (session, request_id)
+) WITHOUT ROWID;
+
 -- Room that releases and departures get when the disk is full.
 CREATE TABLE IF NOT EXISTS ballast (
     id     INTEGER PRIMARY KEY CHECK (id = 1),

@@ -29,8 +29,9 @@ class Kind(enum.IntEnum):
     INCARNATION = 1
     EVENT = 2
     SETTLEMENT = 3
-    STATE = 4
     BREAKING = 4
+    STATE = 5
+    TASK = 6
 
 
 class How(enum.IntEnum):
@@ -81,10 +82,13 @@ class Step:
         "_space",
         "asker",
         "execute",
+        "fresh",
+        "has_bereaved",
         "has_ended_one",
         "now_us",
         "rings",
         "space",
+        "unwatched",
         "wall_us",
     )
 
@@ -99,6 +103,12 @@ class Step:
         """The request (by row) on whose behalf the step is: alive, and told by the answer itself."""
         self.rings = False
         """Whether listeners have something to hear."""
+        self.fresh: list[str] = []
+        """The queue of each task that the step made ready and nobody was woken for yet."""
+        self.unwatched: set[str] = set()
+        """Queues in which the first claim in line should look at the time anew."""
+        self.has_bereaved = False
+        """Whether tasks have ended whose dependents do not know it yet."""
         self._space: list[int] = list(
             self.one("SELECT token, members, hurry FROM spaces WHERE id = ?", space) or (0, 0, 0)
         )
@@ -163,7 +173,11 @@ class Step:
         self._dirty = self.rings = True
 
     def finish(self) -> None:
-        """Write back what changed of the space's row."""
+        """Let those know whom the step concerns, and write back what changed of the space's row."""
+        if self.has_bereaved or self.fresh or self.unwatched:
+            from comity_sqlite.lines import settle  # which needs this module
+
+            settle(self)
         if self._dirty:
             self.do(
                 "UPDATE spaces SET token = ?, members = ?, hurry = ? WHERE id = ?",

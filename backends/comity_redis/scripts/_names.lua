@@ -1,4 +1,5 @@
 -- Names and who holds them.
+--@include _token.lua
 
 local names, order = {}, {} -- states by name, and in the order they were met
 local asking = nil -- the request that asks in this step: it is awake, and its answer tells it all

@@ -116,4 +116,5 @@ local function commit()
   for _, s in ipairs(order) do
     if s.unsaved then save(s) end
   end
+  if tasks_made then tasks_made.commit() end
 end

@@ -59,6 +59,10 @@ local function finish(o, reason)
       if h and h.owner == o then
         changes[#changes + 1] = take_away(rest, h, 'state.ended', '', ',"reason":' .. json(reason))
       end
+    elseif kind == 't' then
+      tasks().lose(rest, 'its session ended (' .. reason .. ')')
+    elseif kind == 'c' then
+      tasks().out_of_line(o, rest)
     end
   end
   tell_changes(changes)
@@ -113,9 +117,12 @@ local function clear(s)
   commit()
 end
 
--- Milliseconds to the earliest deadline of a session other than `o`, nil without others.
+-- Milliseconds to the earliest deadline of a session other than `o`, or of a claim, nil without any.
 local function next_deadline(o)
   local first = call('ZRANGE', LIVE, 0, 1, 'WITHSCORES')
-  local at = first[1] == o and 4 or 2
-  return first[at] and tonumber(first[at]) - now
+  local at = tonumber(first[first[1] == o and 4 or 2] or nil)
+  local claim = call('ZRANGEBYLEX', LINES, '[1' .. FS, '(1 ', 'LIMIT', 0, 1)[1]
+  local ends = claim and tonumber(sub(claim, 3, 16))
+  if ends and (not at or ends < at) then at = ends end
+  return at and at - now
 end

@@ -5,5 +5,6 @@
 --@include _changes.lua
 --@include _past.lua
 --@include _names.lua
+--@include _tasks.lua
 --@include _queue.lua
 --@include _sessions.lua

@@ -22,10 +22,14 @@ ComityError
 │   ├── StrategyFailed                     the strategy raised, or answered no Decision
 │   ├── HolderChanged                      the lease to take over is not the one that holds any more
 │   ├── Deadlock                           the wait could never end
-│   └── LimitExceeded                      too many leases or ephemeral keys in one session
+│   └── LimitExceeded                      too many leases, ephemeral keys or claims in one session
 ├── StateError
 │   ├── StateConflict                      the key has another version; shows what stands there
 │   └── FenceRefused                       a newer token wrote the key, or the lease is over
+├── TaskError
+│   ├── ClaimLost                          the claim ended before it was completed or failed
+│   ├── NoSuchTask                         no task has this id (any more)
+│   └── TaskRefused                        the task is not in a state for that
 └── AccessDenied (PermissionError)         the tier is too low; names the tier needed
 """
 
@@ -54,6 +58,7 @@ from comity.errors.locks import (
 from comity.errors.root import AccessDenied, ComityError
 from comity.errors.sessions import AgentIdTaken, NoSuchSession, SessionError, SessionLost
 from comity.errors.state import FenceRefused, StateConflict, StateError
+from comity.errors.tasks import ClaimLost, NoSuchTask, TaskError, TaskRefused
 
 __all__ = [
     "AccessDenied",
@@ -62,6 +67,7 @@ __all__ = [
     "BackendUnavailable",
     "BackendUnfit",
     "BadInput",
+    "ClaimLost",
     "Closed",
     "ComityError",
     "ConflictLost",
@@ -80,12 +86,15 @@ __all__ = [
     "LockTimeout",
     "NameTaken",
     "NoSuchSession",
+    "NoSuchTask",
     "NotAnnounced",
     "SessionError",
     "SessionLost",
     "StateConflict",
     "StateError",
     "StrategyFailed",
+    "TaskError",
+    "TaskRefused",
     "UnknownBackend",
     "UnknownStrategy",
     "WrongLoop",

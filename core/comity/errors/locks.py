@@ -100,7 +100,7 @@ class Deadlock(LockError):
 
 
 class LimitExceeded(LockError):
-    """The session has as many leases, or ephemeral keys, as it may."""
+    """The session has as many leases, ephemeral keys or claims as it may."""
 
     def __init__(self, agent_id: str, limit: int, what: str = "leases") -> None:
         """Name the session, its `limit` and `what` it is a limit of."""

@@ -91,6 +91,8 @@ class WakeKind(enum.Enum):
     """A topic has new events: `name`."""
     HURRY = "hurry"
     """A short-lived session joined: look at the deadlines now."""
+    TASK = "task"
+    """A waiting claim should ask again: `request_id`."""
     LISTENING = "listening"
     """The listener is (again) connected; whatever happened before may have been missed: ask again."""
 

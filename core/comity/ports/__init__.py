@@ -26,6 +26,7 @@ from comity.ports.locks import Locks
 from comity.ports.presence import Presence
 from comity.ports.pubsub import PubSub
 from comity.ports.state import State
+from comity.ports.tasks import Tasks
 
 __all__ = [
     "Backend",
@@ -36,4 +37,5 @@ __all__ = [
     "Presence",
     "PubSub",
     "State",
+    "Tasks",
 ]

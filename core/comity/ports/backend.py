@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from comity.ports.presence import Presence
     from comity.ports.pubsub import PubSub
     from comity.ports.state import State
+    from comity.ports.tasks import Tasks
 
 
 class Capability(enum.StrEnum):
@@ -74,6 +75,10 @@ class Backend(Protocol):
     @property
     def conflicts(self) -> Conflicts:
         """Contests over names."""
+
+    @property
+    def tasks(self) -> Tasks:
+        """Work that is handed over."""
 
     def now(self) -> float:
         """Seconds on a local clock that runs as the backend's does (X2); only differences mean something."""

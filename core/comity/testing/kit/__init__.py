@@ -14,12 +14,13 @@ that keeps bytes also inherits `CorruptRecordSteps` and gives `spoil`.
 import pytest
 
 _PARTS = (
-    *("changes", "conflicts", "corrupt", "deadlock", "fences", "leases", "liveness", "locks"),
-    *("namespaces", "presence", "pubsub", "queue", "retries", "state"),
+    *("changes", "claims", "conflicts", "corrupt", "deadlock", "ends", "fences", "leases", "liveness", "locks"),
+    *("namespaces", "presence", "pubsub", "queue", "retries", "state", "tasks"),
 )
 # Before they are imported, so that a failing assertion tells the values.
 pytest.register_assert_rewrite(
     f"{__name__}.stage",
+    f"{__name__}.work",
     *(f"{__name__}.steps_{part}" for part in _PARTS),
     *(f"{__name__}.{part}" for part in ("_async", "_sync", "_colour", "flows_cancelled", "flows_interrupted")),
 )
@@ -27,9 +28,11 @@ pytest.register_assert_rewrite(
 from comity.testing.kit.flows import AsyncFlowContract, FlowContract  # noqa: E402
 from comity.testing.kit.stage import Stage, StepTests  # noqa: E402
 from comity.testing.kit.steps_changes import ChangeSteps  # noqa: E402
+from comity.testing.kit.steps_claims import ClaimSteps  # noqa: E402
 from comity.testing.kit.steps_conflicts import ConflictSteps  # noqa: E402
 from comity.testing.kit.steps_corrupt import CorruptRecordSteps  # noqa: E402
 from comity.testing.kit.steps_deadlock import DeadlockSteps  # noqa: E402
+from comity.testing.kit.steps_ends import EndSteps  # noqa: E402
 from comity.testing.kit.steps_fences import FenceSteps  # noqa: E402
 from comity.testing.kit.steps_leases import LeaseSteps  # noqa: E402
 from comity.testing.kit.steps_liveness import LivenessSteps  # noqa: E402
@@ -40,13 +43,16 @@ from comity.testing.kit.steps_pubsub import PubSubSteps  # noqa: E402
 from comity.testing.kit.steps_queue import QueueSteps  # noqa: E402
 from comity.testing.kit.steps_retries import RetrySteps  # noqa: E402
 from comity.testing.kit.steps_state import StateSteps  # noqa: E402
+from comity.testing.kit.steps_tasks import TaskSteps  # noqa: E402
 
 __all__ = [
     "AsyncFlowContract",
     "ChangeSteps",
+    "ClaimSteps",
     "ConflictSteps",
     "CorruptRecordSteps",
     "DeadlockSteps",
+    "EndSteps",
     "FenceSteps",
     "FlowContract",
     "LeaseSteps",
@@ -61,6 +67,7 @@ __all__ = [
     "StateSteps",
     "StepContract",
     "StepTests",
+    "TaskSteps",
 ]
 
 
@@ -77,6 +84,9 @@ class StepContract(
     StateSteps,
     FenceSteps,
     ChangeSteps,
+    TaskSteps,
+    ClaimSteps,
+    EndSteps,
     NamespaceSteps,
 ):
     """All rules about steps."""

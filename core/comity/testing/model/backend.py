@@ -13,13 +13,14 @@ from comity.testing.model.presence import ModelPresence
 from comity.testing.model.pubsub import ModelPubSub
 from comity.testing.model.state import ModelState
 from comity.testing.model.step import Steps
+from comity.testing.model.tasks import ModelTasks
 from comity.testing.model.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from comity.model import SessionRef
-    from comity.ports import Conflicts, Locks, Presence, PubSub, State
+    from comity.ports import Conflicts, Locks, Presence, PubSub, State, Tasks
     from comity.testing.model.step import ModelOp
 
 
@@ -45,6 +46,7 @@ class ModelBackend:
         self.pubsub: PubSub = ModelPubSub(self._steps)
         self.state: State = ModelState(self._steps)
         self.conflicts: Conflicts = ModelConflicts(self._steps, locks)
+        self.tasks: Tasks = ModelTasks(self._steps)
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass at once, for every namespace and backend of this name."""

@@ -9,6 +9,7 @@ from comity.testing.model.pubsub import tell
 from comity.testing.model.queue import entries, forget_if_bare, names_of, over, remove, serve, take_away
 from comity.testing.model.records import End, Mark
 from comity.testing.model.state import end_all_of
+from comity.testing.model.work import give_up_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +40,7 @@ def end_session(space: Namespace, session: Session, reason: str, end: End = End.
         forget_if_bare(space, name)
     for name in sorted({name for entry in given_up for name in names_of(entry)}):
         serve(space, name)
+    give_up_work(space, ref, reason)
     if end is not End.RELEASED:
         space.wake(ref, WakeKind.NEWS)
 

@@ -21,6 +21,7 @@ from comity.model import (
 from comity.testing.model.endings import due, end_if_due, end_session
 from comity.testing.model.pubsub import end_of, tell
 from comity.testing.model.records import End, Mark, Session
+from comity.testing.model.work import return_overdue
 
 if TYPE_CHECKING:
     from comity.model import Announcement, SessionInfo, SessionRef
@@ -48,8 +49,9 @@ def tell_of(space: Namespace, event: SystemEvent, session: Session) -> None:
 
 
 def ms_to_next_deadline(space: Namespace, besides: SessionRef | None = None) -> int | None:
-    """Tell how far off the earliest deadline is, 0 or less when it has come."""
+    """Tell how far off the earliest deadline of a session or a claim is, 0 or less when it has come."""
     deadlines = [s.deadline_ms for s in space.sessions.values() if s.ref != besides]
+    deadlines += [work.ends_ms for work in space.tasks.values() if work.ends_ms is not None]
     return min(deadlines) - space.now_ms if deadlines else None
 
 
@@ -132,13 +134,14 @@ class ModelPresence:
         return self._steps.write("presence.depart", step)
 
     def reap(self) -> ModelOp[Reaped]:
-        """End the session that is longest overdue (S8)."""
+        """End the session that is longest overdue (S8), and claims whose time is over (T4)."""
         space = self._space
 
         def step() -> Reaped:
             overdue = due(space)
             for session in overdue[:1]:
                 end_session(space, session, "expired")
+            return_overdue(space)
             agent_id = overdue[0].ref.agent_id if overdue else None
             return Reaped(agent_id, ms_to_next_deadline(space))
 

@@ -6,7 +6,18 @@ import enum
 
 import attrs
 
-from comity.model import LockRequest, Loss, SessionInfo, SessionRef, StoredEvent, TopicPosition, Verdict
+from comity.model import (
+    LockRequest,
+    Loss,
+    SessionInfo,
+    SessionRef,
+    StoredEvent,
+    Task,
+    TaskPush,
+    TaskStatus,
+    TopicPosition,
+    Verdict,
+)
 
 
 @attrs.define
@@ -120,3 +131,73 @@ class Fact:
 
 Cursor = dict[str, TopicPosition]
 """A place in each of several topics."""
+
+
+@attrs.define
+class Work:
+    """A task, from its push until it is removed or trimmed."""
+
+    push: TaskPush
+    seq: int
+    """Its age, from the token counter."""
+    pushed_ms: int
+    status: TaskStatus
+    since_ms: int
+    due_ms: int = 0
+    """When its delay is over; 0 without one."""
+    unmet: list[str] = attrs.field(factory=list)
+    """The tasks it depends on that are not done."""
+    attempts: int = 0
+    token: int = 0
+    claimer: SessionRef | None = None
+    """Whose its last claim is, or was."""
+    request_id: str = ""
+    """The request that has claimed it."""
+    ends_ms: int | None = None
+    """When the claim's own time is over."""
+    number: int = 0
+    """Of its end, once it is done or dead."""
+    duration_ms: int = 0
+    error: str = ""
+    result: bytes | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.push.task_id
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What its queue is ordered by: larger priority first, then the older."""
+        return (-self.push.priority, self.seq)
+
+    def shown(self) -> Task:
+        """Return it as readers see it."""
+        push = self.push
+        return Task(
+            id=push.task_id,
+            queue=push.queue,
+            status=self.status,
+            priority=push.priority,
+            attempts=self.attempts,
+            max_attempts=push.max_attempts,
+            batch=push.batch,
+            dedupe_key=push.dedupe_key,
+            agent_id=self.claimer.agent_id if self.claimer else "",
+            token=self.token,
+            error=self.error,
+            pushed_ms=self.pushed_ms,
+            since_ms=self.since_ms,
+            due_ms=self.due_ms if self.status is TaskStatus.DELAYED else 0,
+            duration_ms=self.duration_ms,
+            payload_json=push.payload,
+            result_json=self.result,
+        )
+
+
+@attrs.define
+class Totals:
+    """What is counted of a queue or a batch beyond the tasks that are there."""
+
+    done: int = 0
+    duration_ms: int = 0

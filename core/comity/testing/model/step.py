@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from comity.errors import Closed
 from comity.ops import Effect, Op
+from comity.testing.model.work import settle_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,4 +71,7 @@ class Steps:
                 raise Closed("this backend")
             self.space.now_us = self.world.clock.microseconds()
             self.space.asking = ""
-            return step()
+            try:
+                return step()
+            finally:
+                settle_work(self.space)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import attrs
 
 from comity.errors import SessionLost
-from comity.model import Holder, Published, Settled, Wake
-from comity.testing.model.records import Cursor, Entry, Fact, Mark, Name, Session, Topic
+from comity.model import ClaimRequest, FinishedTask, Holder, Published, Settled, Wake
+from comity.testing.model.records import Cursor, Entry, Fact, Mark, Name, Session, Topic, Totals, Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from comity.model import SessionRef, WakeKind
+    from comity.model import SessionRef, TaskStatus, WakeKind
     from comity.testing.model.listener import ModelListener
 
 MEMORY_MS = 90_000
@@ -120,6 +120,23 @@ class Namespace:
     written: Memory[int] = attrs.field(factory=Memory)
     """The versions that writes made, by request id."""
 
+    tasks: dict[str, Work] = attrs.field(factory=dict)
+    tasks_over: Memory[Mark] = attrs.field(factory=Memory)
+    """Ids of tasks that are gone, and of requests about tasks that are over."""
+    claimants: dict[str, ClaimRequest] = attrs.field(factory=dict)
+    """Claims that wait, by request id, in line."""
+    totals: dict[tuple[str, str], Totals] = attrs.field(factory=dict)
+    """Of each queue and batch."""
+    ends: list[FinishedTask] = attrs.field(factory=list)
+    ends_epoch: int = 0
+    ends_last: int = 0
+    fresh: list[str] = attrs.field(factory=list)
+    """The queue of each task that the step made ready and nobody was woken for yet."""
+    bereaved: list[tuple[str, TaskStatus | None]] = attrs.field(factory=list)
+    """Tasks that the step ended, or removed (None), and whose dependents do not know yet."""
+    unwatched: set[str] = attrs.field(factory=set)
+    """Queues in which the first in line should look at the time anew."""
+
     listeners: dict[str, ModelListener] = attrs.field(factory=dict)
     """The open ones by address."""
 
@@ -177,7 +194,7 @@ class Namespace:
 
     def clear(self) -> int:
         """Forget every record, and how many there were; only the listeners stay open."""
-        count = len(self.sessions) + len(self.requests) + len(self.cursors) + len(self.facts)
+        count = len(self.sessions) + len(self.requests) + len(self.cursors) + len(self.facts) + len(self.tasks)
         count += sum(len(topic.events) for topic in self.topics.values())
         empty = Namespace(now_us=self.now_us, listeners=self.listeners)
         for field in attrs.fields(Namespace):

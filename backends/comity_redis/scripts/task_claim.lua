@@ -1,0 +1,92 @@
+-- Take the ready task of best priority, then the oldest, of some queues; else register to be woken.
+-- KEYS  the fixed ones, payloads
+-- ARGV  agent id, incarnation, request, wait (1 or 0), the claim's own time in ms (0: none), most claims,
+--       listener's address, queues...
+-- Answers  {'C', task, record, payload, ms left of the claim's own time or -1, us},
+--          {'N', ms after which to ask again or -1, us}, {'E', taken, reason, us}, {'L', reason} (session over), {'M'} (limit)
+-- Keeps  T2, T4, T5, X4: one request id has one task at most, and never again once it is over
+--@include _keys.lua
+--@include _ended.lua
+--@include _tasks.lua
+local o, gid, runtime, PAYLOADS = ARGV[1] .. FS .. ARGV[2], ARGV[3], tonumber(ARGV[5]), KEYS[#KEYS]
+local alive = call('ZSCORE', LIVE, o)
+if not alive or tonumber(alive) <= now then
+  return {'L', match(call('HGET', IDS, o) or '', '^!(.*)$') or (alive and 'expired' or '')}
+end
+local T = tasks()
+local function claimed(t)
+  return {'C', t.id, T.text(t), call('HGET', PAYLOADS, t.id), t.ends > 0 and t.ends - now or -1, now_us}
+end
+
+T.tidy()
+local score = call('ZSCORE', ENDED, gid)
+if score then
+  T.commit()
+  local text = tonumber(score) % 1 == TAKEN and call('HGET', IDS, gid)
+  return {'E', text and 1 or 0, text and match(text, '^!(.*)$') or '', now_us}
+end
+local present = T.claimed(o, gid)
+local mine = o .. FS .. 't'
+if present or call('ZLEXCOUNT', OWN, '[' .. mine .. FS, '(' .. mine .. ' ') >= tonumber(ARGV[6]) then
+  T.commit()
+  return present and claimed(present) or {'M'}
+end
+local queues = {}
+for at = 8, #ARGV do queues[#queues + 1] = ARGV[at] end
+
+-- The foremost of what is ready; a line without a task that can be read is no obstacle.
+local function next_task()
+  for _ = 1, 64 do
+    local best, line
+    for _, queue in ipairs(queues) do
+      local from = 'r' .. FS .. queue .. FS
+      local member = call('ZRANGEBYLEX', LINES, '[' .. from, '(r' .. FS .. queue .. ' ', 'LIMIT', 0, 1)[1]
+      local key = member and sub(member, #from + 1)
+      if key and (not best or key < best) then best, line = key, member end
+    end
+    if not best then return nil end
+    local t = T.read(sub(best, 24))
+    if t and t.status == 'r' then return t end
+    call('ZREM', LINES, line)
+  end
+end
+
+local function take(t)
+  T.taken(t.queue)
+  T.leave(o, gid)
+  t.token, t.attempts, t.gid, t.sid, t.inc = token(), t.attempts + 1, gid, ARGV[1], ARGV[2]
+  if runtime > 0 then
+    t.ends = now + runtime
+    call('ZADD', LINES, 0, '1' .. FS .. format('%014.0f', t.ends) .. FS .. t.id)
+    T.watch(t.queue)
+  end
+  T.move(t, 'c')
+  call('ZADD', OWN, 0, mine .. FS .. gid .. FS .. t.id)
+  T.commit()
+  return claimed(t)
+end
+
+for _, queue in ipairs(queues) do T.take_along(queue) end
+local t = next_task()
+if t then return take(t) end
+--@include _step.lua
+-- Nothing is ready: perhaps because a session that is past its deadline has it.
+local due = call('ZRANGEBYSCORE', LIVE, '-inf', now, 'LIMIT', 0, 8)
+for _, other in ipairs(due) do
+  local theirs = other .. FS .. 't'
+  if call('ZRANGEBYLEX', OWN, '[' .. theirs .. FS, '(' .. theirs .. ' ', 'LIMIT', 0, 1)[1] then
+    finish(other, 'expired')
+    t = next_task()
+    break
+  end
+end
+if t then T.taken(t.queue) end
+if #due > 0 then commit() end
+if t then return take(t) end
+local left = -1
+if ARGV[4] == '1' then
+  T.join(o, gid, ARGV[7], queues)
+  left = T.retry_ms(gid, queues)
+end
+T.commit()
+return {'N', left, now_us}
