@@ -20,6 +20,7 @@ from comity.model import (
     Verdict,
     WakeKind,
 )
+from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import SHORT, Stage, StepTests
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def settle(stage: Stage, settlement: Settlement) -> Settled:
 class ConflictSteps(StepTests):
     """Sessions contest a name, and one of them wins."""
 
+    @rule("C3")
     def test_a_contest_tells_what_each_claim_rests_on(self, stage: Stage) -> None:
         ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
         stage.session("dan")
@@ -98,6 +100,7 @@ class ConflictSteps(StepTests):
         assert by_id["bob"].info == stage.run(stage.backend.presence.get("bob"))
         assert stage.queue() == [waiting.request_id]
 
+    @rule("C3")
     def test_a_lease_claims_by_its_oldest_token(self, stage: Stage) -> None:
         ann = stage.session("ann")
         one, two = stage.hold(ann, mode=SHARED), stage.hold(ann, mode=SHARED)
@@ -105,10 +108,12 @@ class ConflictSteps(StepTests):
         assert party(stage, "ann").tokens == (stage.token(one), stage.token(two))
         assert contest(stage).counter == stage.token(two)
 
+    @rule("C3")
     def test_a_name_never_granted_has_counter_zero(self, stage: Stage) -> None:
         assert contest(stage).counter == 0
         assert contest(stage).parties == ()
 
+    @rule("C3")
     def test_a_past_grant_counts_while_its_session_lives(self, stage: Stage) -> None:
         ann = stage.session("ann")
         first = stage.hold(ann)
@@ -121,6 +126,7 @@ class ConflictSteps(StepTests):
         stage.session("ann")
         assert party(stage, "ann").claim is Claim.NONE
 
+    @rule("C3")
     def test_the_latest_sixteen_past_grants_of_a_name_are_kept(self, stage: Stage) -> None:
         sessions = [stage.session(f"s{number:02}") for number in range(18)]
         for session in (*sessions, sessions[2]):
@@ -129,6 +135,7 @@ class ConflictSteps(StepTests):
         forgotten = [agent_id for agent_id, claim in claims.items() if claim is Claim.NONE]
         assert forgotten == ["s00", "s01"]
 
+    @rule("C3", "S3")
     def test_a_session_past_its_deadline_is_no_live_party(self, stage: Stage) -> None:
         ann = stage.session("ann", ttl=SHORT)
         stage.hold(ann)
@@ -139,6 +146,7 @@ class ConflictSteps(StepTests):
 
     # -------------------------------------------------------------------------- deciding
 
+    @rule("C2", "C3", "C4", "L8")
     def test_the_winner_takes_the_name_over(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         ear, held = stage.listener(ann), stage.hold(ann)
@@ -166,6 +174,7 @@ class ConflictSteps(StepTests):
         (lost,) = stage.told("lock.lost")
         assert (lost["agent_id"], lost["token"], lost["reason"]) == ("ann", token, told)
 
+    @rule("C3", "L5")
     def test_a_winner_that_waits_is_granted_and_woken(self, stage: Stage) -> None:
         ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
         ear, before = stage.listener(bob), stage.version(bob)
@@ -178,6 +187,7 @@ class ConflictSteps(StepTests):
         assert stage.hears(ear, WakeKind.GRANTED).request_id == foremost.request_id
         assert stage.version(bob) == before + 1
 
+    @rule("C3")
     def test_a_holder_that_wins_keeps_the_name(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(bob)
@@ -186,6 +196,7 @@ class ConflictSteps(StepTests):
         assert stage.holding() == [held.request_id]
         assert stage.queue() == [waiting.request_id]
 
+    @rule("C3", "C4")
     def test_nothing_is_granted_where_nobody_holds(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         settled = settle(stage, decide(stage, (bob, ann), take=stage.request(bob)))
@@ -194,6 +205,7 @@ class ConflictSteps(StepTests):
         assert stage.holding() == []
         assert len(stage.told("conflict.resolved")) == 1
 
+    @rule("C2")
     def test_a_shared_name_is_taken_from_all_its_holders_or_none(self, stage: Stage) -> None:
         ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
         one, two = stage.hold(ann, mode=SHARED), stage.hold(bob, mode=SHARED)
@@ -206,6 +218,7 @@ class ConflictSteps(StepTests):
         assert {event["agent_id"] for event in stage.told("lock.lost")} == {"ann", "bob"}
         assert len(stage.told("conflict.resolved")) == 2
 
+    @rule("C3")
     def test_the_first_decision_stands_whatever_the_second_says(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann)
@@ -217,6 +230,7 @@ class ConflictSteps(StepTests):
         assert stage.holding() == [held.request_id]
         assert len(stage.told("conflict.resolved")) == 1
 
+    @rule("C3", "X1")
     def test_two_that_decide_at_once_get_one_winner(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         settlements = [decide(stage, (ann, bob)), decide(stage, (bob, ann))] * 3
@@ -226,6 +240,7 @@ class ConflictSteps(StepTests):
         assert len({a.standing for a in answers if isinstance(a, Settled)}) == 1
         assert len(stage.told("conflict.resolved")) == 1
 
+    @rule("C3")
     def test_a_decision_stands_until_the_name_is_granted_again(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann)
@@ -237,6 +252,7 @@ class ConflictSteps(StepTests):
         other = settle(stage, decide(stage, (bob, ann)))
         assert [v.winner for v in other.standing] == [bob]
 
+    @rule("C3")
     def test_a_decision_stands_when_the_last_holder_is_gone(self, stage: Stage) -> None:
         ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
         stage.hold(ann)
@@ -246,6 +262,7 @@ class ConflictSteps(StepTests):
         assert contest(stage).counter == counter
         assert [v.winner for v in contest(stage, "bob", "cid").standing] == [bob]
 
+    @rule("C3")
     def test_a_decision_stands_until_one_of_the_two_ends(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann)
@@ -256,6 +273,7 @@ class ConflictSteps(StepTests):
 
     # -------------------------------------------------------------------- compare-and-set
 
+    @rule("C2")
     def test_a_decision_on_other_facts_changes_nothing(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann)
@@ -274,6 +292,7 @@ class ConflictSteps(StepTests):
         assert contest(stage, "ann", "bob").standing == ()
         assert stage.told("conflict.resolved", "lock.lost") == []
 
+    @rule("C2", "C3")
     def test_a_decision_about_an_earlier_incarnation_changes_nothing(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann)
@@ -284,6 +303,7 @@ class ConflictSteps(StepTests):
         assert isinstance(answer, Changed)
         assert stage.told("conflict.resolved") == []
 
+    @rule("C3")
     def test_a_pair_of_which_one_is_gone_is_not_recorded(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann)
@@ -293,6 +313,7 @@ class ConflictSteps(StepTests):
         assert stage.holding() == [held.request_id]
         assert stage.told("conflict.resolved") == []
 
+    @rule("X4", "C4")
     def test_a_retried_decision_answers_as_before(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann)
@@ -305,6 +326,7 @@ class ConflictSteps(StepTests):
         assert len(stage.told("conflict.resolved")) == 1
         assert len(stage.told("lock.lost")) == 1
 
+    @rule("X4")
     def test_a_take_that_is_over_is_not_granted(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held, take = stage.hold(ann), stage.request(bob)
@@ -312,6 +334,7 @@ class ConflictSteps(StepTests):
         assert settle(stage, decide(stage, (bob, ann), take=take)).granted is None
         assert stage.holding() == [held.request_id]
 
+    @rule("C3", "L5")
     def test_a_take_that_waits_leaves_the_queue(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann)
@@ -323,6 +346,7 @@ class ConflictSteps(StepTests):
         assert stage.release(mine)
         assert stage.holding() == [first.request_id]
 
+    @rule("X5")
     def test_undoing_a_settlement_frees_what_it_took(self, stage: Stage) -> None:
         # X5: cancelled while it was on its way.
         ann, bob = stage.session("ann"), stage.session("bob")

@@ -8,6 +8,7 @@ import pytest
 
 from comity.logs import corrupt_counts
 from comity.model import Granted, TopicPosition
+from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import Stage, StepTests
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class CorruptRecordSteps(StepTests):
         """
         raise NotImplementedError
 
+    @rule("X7")
     def test_good_records_are_read_beside_bad_ones(self, stage: Stage, spoil: Callable[[Backend], None]) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(bob)
@@ -45,6 +47,7 @@ class CorruptRecordSteps(StepTests):
         assert b"1" in [event.payload for event in stage.stored("news")]
         assert sum(corrupt_counts.values()) > before
 
+    @rule("X7")
     def test_steps_go_through_beside_bad_records(self, stage: Stage, spoil: Callable[[Backend], None]) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(bob)

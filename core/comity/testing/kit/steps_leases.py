@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comity.model import Changed, Ended, Granted, Held, Loss, Mode, Renewed, WakeKind, Withdrawn
+from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import Stage, StepTests
 
 SHARED = Mode.SHARED
@@ -21,6 +22,7 @@ class LeaseSteps(StepTests):
 
     # -------------------------------------------------------------------------- own time
 
+    @rule("L7")
     def test_a_lease_with_a_time_of_its_own_ends_then(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         request = stage.request(ann, ttl_ms=SOON)
@@ -32,6 +34,7 @@ class LeaseSteps(StepTests):
         stage.hold(bob)
         assert stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
 
+    @rule("L7", "L8")
     def test_a_lapsed_lease_is_told_as_a_loss(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         ear, before = stage.listener(ann), stage.version(ann)
@@ -52,6 +55,7 @@ class LeaseSteps(StepTests):
         assert (ended.lost, ended.reason) == (True, "ttl")
         assert not stage.release(lapsed)
 
+    @rule("L5", "L7")
     def test_a_waiter_asks_again_when_the_holders_own_time_ends(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann, ttl_ms=SOON)
@@ -59,6 +63,7 @@ class LeaseSteps(StepTests):
         self.lapse(stage)
         assert isinstance(stage.acquire(waiting), Granted)
 
+    @rule("L7", "X2")
     def test_the_time_of_a_lease_runs_from_its_grant(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann, ttl_ms=SOON)
@@ -70,6 +75,7 @@ class LeaseSteps(StepTests):
         assert answer.ttl_ms is not None
         assert 4000 < answer.ttl_ms <= 5000
 
+    @rule("L7")
     def test_renew_moves_the_end(self, stage: Stage) -> None:
         ann = stage.session("ann")
         request = stage.hold(ann, ttl_ms=1000)
@@ -87,6 +93,7 @@ class LeaseSteps(StepTests):
         assert isinstance(again, Granted)
         assert again.ttl_ms is None
 
+    @rule("L7")
     def test_a_renewal_may_shorten_the_time(self, stage: Stage) -> None:
         ann = stage.session("ann")
         request = stage.hold(ann)
@@ -94,6 +101,7 @@ class LeaseSteps(StepTests):
         self.lapse(stage)
         assert not stage.release(request)
 
+    @rule("L7", "X4")
     def test_an_older_renewal_changes_nothing(self, stage: Stage) -> None:
         ann = stage.session("ann")
         request = stage.hold(ann, ttl_ms=1000)
@@ -104,6 +112,7 @@ class LeaseSteps(StepTests):
         assert answer.ttl_ms is not None
         assert 15_000 < answer.ttl_ms <= 20_000
 
+    @rule("L7")
     def test_renewing_never_brings_a_lease_back(self, stage: Stage) -> None:
         # T24: the renewal comes after the release, or after the end.
         ann, bob = stage.session("ann"), stage.session("bob")
@@ -123,6 +132,7 @@ class LeaseSteps(StepTests):
 
     # ------------------------------------------------------------------------ preemption
 
+    @rule("L12", "L8")
     def test_preempt_moves_the_lease_if_the_token_still_holds(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         ear, held = stage.listener(ann), stage.hold(ann)
@@ -148,6 +158,7 @@ class LeaseSteps(StepTests):
         assert isinstance(ended, Ended)
         assert (ended.lost, ended.reason) == (True, "tier: higher")
 
+    @rule("L12")
     def test_preempt_with_another_token_changes_nothing(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann)
@@ -159,6 +170,7 @@ class LeaseSteps(StepTests):
         assert stage.told("lock.lost") == []
         assert isinstance(stage.acquire(request), Held)  # the refusal did not end it
 
+    @rule("L12")
     def test_preempt_of_a_free_or_shared_name_changes_nothing(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         answer = stage.run(stage.backend.locks.preempt(stage.request(bob), 1, "why"))
@@ -171,6 +183,7 @@ class LeaseSteps(StepTests):
         assert len(answer.holders) == 2
         assert stage.holding() == [one.request_id, two.request_id]
 
+    @rule("L12", "L5")
     def test_preempt_leaves_the_queue_as_it_is(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann)
@@ -182,6 +195,7 @@ class LeaseSteps(StepTests):
         stage.release(mine)
         assert stage.holding() == [first.request_id]
 
+    @rule("X4", "L12")
     def test_a_retried_preempt_answers_the_same_grant(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         preempt = stage.backend.locks.preempt(stage.request(bob), stage.token(stage.hold(ann)), "why")
@@ -193,6 +207,7 @@ class LeaseSteps(StepTests):
 
     # ------------------------------------------------------- broken by a steward
 
+    @rule("L12", "L8")
     def test_break_takes_the_name_from_all_and_serves_the_queue(self, stage: Stage) -> None:
         ann, bob, root = (stage.session(i) for i in ("ann", "bob", "root"))
         one, two = stage.hold(ann, mode=SHARED), stage.hold(bob, mode=SHARED)
@@ -208,6 +223,7 @@ class LeaseSteps(StepTests):
         assert stage.own(ann).losses == (Loss(one.request_id, "lock", tokens[0], "stuck"),)
         assert stage.holding() == [waiting.request_id]
 
+    @rule("L12")
     def test_breaking_a_free_name_answers_nobody(self, stage: Stage) -> None:
         root = stage.session("root")
         op = stage.backend.locks.break_lock(root, stage.new("break"), "lock", "stuck")
@@ -216,6 +232,7 @@ class LeaseSteps(StepTests):
 
     # ------------------------------------------------------------- what a session is told
 
+    @rule("L8")
     def test_losses_are_kept_until_the_session_has_seen_them(self, stage: Stage) -> None:
         ann, root = stage.session("ann"), stage.session("root")
         losses, versions = [], [stage.version(ann)]
@@ -234,6 +251,7 @@ class LeaseSteps(StepTests):
         assert stage.own(ann).losses == ()
         assert stage.own(ann).version == versions[2]
 
+    @rule("S6")
     def test_what_a_session_does_itself_moves_no_version(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         before = stage.version(ann)
@@ -248,6 +266,7 @@ class LeaseSteps(StepTests):
         stage.run(stage.backend.locks.preempt(mine, stage.token(others), "why"))
         assert stage.version(ann) == before
 
+    @rule("S6", "L6")
     @pytest.mark.parametrize("mode", list(Mode))
     def test_a_hand_off_moves_the_version_of_its_receiver_alone(self, stage: Stage, mode: Mode) -> None:
         ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))

@@ -6,12 +6,14 @@ import pytest
 
 from comity.errors import SessionLost
 from comity.model import Ended, Granted, Reaped, Released, SessionInfo, SessionRef, WakeKind
+from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import SHORT, Stage, StepTests
 
 
 class LivenessSteps(StepTests):
     """Sessions are kept alive by heartbeats and end at their deadline."""
 
+    @rule("S3")
     def test_a_session_lives_until_its_deadline_and_no_longer(self, stage: Stage) -> None:
         # T22: judged by the store's clock inside the step.
         stage.session("ann", ttl=SHORT)
@@ -20,6 +22,7 @@ class LivenessSteps(StepTests):
         assert stage.run(stage.backend.presence.members(None)).sessions == ()
         assert stage.told("session.left") == []  # reading ends nobody
 
+    @rule("S3")
     def test_heartbeats_move_the_deadline(self, stage: Stage) -> None:
         ann, bob = stage.session("ann", ttl=SHORT), stage.session("bob", ttl=SHORT)
         first = stage.run(stage.backend.presence.get("ann"))
@@ -34,6 +37,7 @@ class LivenessSteps(StepTests):
         assert later is not None
         assert later.last_heartbeat_ms > first.last_heartbeat_ms == first.started_ms
 
+    @rule("S6")
     def test_a_heartbeat_after_the_deadline_is_refused(self, stage: Stage) -> None:
         # T42: not reaped yet, and still never revived.
         ann = stage.session("ann", ttl=SHORT)
@@ -43,6 +47,7 @@ class LivenessSteps(StepTests):
         assert beat.reason in {"expired", ""}
         assert stage.run(stage.backend.presence.get("ann")) is None
 
+    @rule("S6")
     def test_a_heartbeat_never_revives_a_reaped_session(self, stage: Stage) -> None:
         ann = stage.session("ann", ttl=SHORT)
         stage.outlive(ann)
@@ -50,12 +55,14 @@ class LivenessSteps(StepTests):
         assert not stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
         assert stage.run(stage.backend.presence.members(None)).sessions == ()
 
+    @rule("S6")
     def test_a_heartbeat_of_a_session_nobody_knows_is_refused(self, stage: Stage) -> None:
         assert not stage.run(stage.backend.presence.heartbeat(SessionRef("x", "y"), 0)).alive
         ann = stage.session("ann")
         forged = SessionRef(ann.agent_id, "another incarnation")
         assert not stage.run(stage.backend.presence.heartbeat(forged, 0)).alive
 
+    @rule("S8")
     def test_a_heartbeat_tells_of_the_others(self, stage: Stage) -> None:
         ann = stage.session("ann", ttl=10.0)
         alone = stage.run(stage.backend.presence.heartbeat(ann, 0))
@@ -67,6 +74,7 @@ class LivenessSteps(StepTests):
         assert beat.next_deadline_ms is not None
         assert 10_000 < beat.next_deadline_ms <= 20_000
 
+    @rule("S8")
     def test_reap_ends_a_session_that_is_due_exactly_once(self, stage: Stage) -> None:
         ann, _ = stage.session("ann", ttl=SHORT), stage.session("bob", ttl=20.0)
         reap = stage.backend.presence.reap
@@ -81,6 +89,7 @@ class LivenessSteps(StepTests):
         (left,) = stage.told("session.left")
         assert (left["agent_id"], left["reason"]) == ("ann", "expired")
 
+    @rule("S8")
     def test_reap_ends_one_session_per_step(self, stage: Stage) -> None:
         ann, bob = stage.session("ann", ttl=SHORT), stage.session("bob", ttl=SHORT)
         stage.outlive(ann)
@@ -93,6 +102,7 @@ class LivenessSteps(StepTests):
         assert {first.agent_id, second.agent_id} == {"ann", "bob"}
         assert second.next_deadline_ms is None
 
+    @rule("S8", "X1")
     def test_of_many_reapers_at_once_one_ends_the_session(self, stage: Stage) -> None:
         ann = stage.session("ann", ttl=SHORT)
         stage.outlive(ann)
@@ -101,6 +111,7 @@ class LivenessSteps(StepTests):
         assert sorted(ended, key=str) == [None] * 5 + ["ann"]
         assert len(stage.told("session.left")) == 1
 
+    @rule("S8", "L7")
     def test_an_expired_session_gives_up_what_it_held_in_the_same_step(self, stage: Stage) -> None:
         ann, bob = stage.session("ann", ttl=SHORT), stage.session("bob")
         stage.hold(ann, "one")
@@ -113,6 +124,7 @@ class LivenessSteps(StepTests):
         (left,) = stage.told("session.left")
         assert left["reason"] == "expired"
 
+    @rule("S4", "S3")
     def test_members_leave_out_the_dead_before_they_are_reaped(self, stage: Stage) -> None:
         stage.session("bob")
         ann = stage.session("ann", ttl=SHORT)
@@ -122,6 +134,7 @@ class LivenessSteps(StepTests):
         assert after.sessions is not None  # in full, although the version is known
         assert [info.agent_id for info in after.sessions] == ["bob"]
 
+    @rule("S2", "S8")
     def test_a_new_incarnation_ends_the_one_past_its_deadline_first(self, stage: Stage) -> None:
         old = stage.session("ann", ttl=SHORT)
         stage.hold(old)
@@ -133,6 +146,7 @@ class LivenessSteps(StepTests):
         assert stage.holding() == []
         assert not stage.run(stage.backend.presence.heartbeat(old, 0)).alive
 
+    @rule("S6", "X4")
     def test_the_same_incarnation_never_begins_again_after_its_deadline(self, stage: Stage) -> None:
         announcement = stage.announcement("ann", ttl=SHORT)
         stage.run(stage.backend.presence.announce(announcement))
@@ -143,6 +157,7 @@ class LivenessSteps(StepTests):
             stage.run(stage.backend.presence.reap())
         assert len(stage.told("session.joined")) == 1
 
+    @rule("S6")
     def test_a_session_past_its_deadline_can_do_nothing_more(self, stage: Stage) -> None:
         ann, bob = stage.session("ann", ttl=SHORT), stage.session("bob")
         held, others = stage.hold(ann, "one"), stage.hold(bob, "two")
@@ -174,6 +189,7 @@ class LivenessSteps(StepTests):
             pass
         assert [event["reason"] for event in stage.told("session.left")] == ["expired"]
 
+    @rule("L9")
     def test_whoever_asks_gets_past_a_dead_holder(self, stage: Stage) -> None:
         # L9, T14, T20: the waiter's own question ends the holder and is granted in that step.
         ann, bob = stage.session("ann", ttl=SHORT), stage.session("bob")
@@ -184,6 +200,7 @@ class LivenessSteps(StepTests):
         (left,) = stage.told("session.left")
         assert (left["agent_id"], left["reason"]) == ("ann", "expired")
 
+    @rule("L9")
     def test_a_newcomer_gets_past_a_dead_holder(self, stage: Stage) -> None:
         ann, bob = stage.session("ann", ttl=SHORT), stage.session("bob")
         held = stage.hold(ann)
@@ -194,6 +211,7 @@ class LivenessSteps(StepTests):
         answer = stage.run(stage.backend.locks.withdraw(ann, held.request_id, keep=True))
         assert not isinstance(answer, Granted | Ended)
 
+    @rule("S8")
     def test_a_short_lived_session_hurries_the_others(self, stage: Stage) -> None:
         ann = stage.session("ann", heartbeat_interval=10.0)
         ear = stage.listener(ann)

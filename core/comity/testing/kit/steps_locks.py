@@ -8,6 +8,7 @@ import pytest
 
 from comity.errors import LimitExceeded
 from comity.model import Ended, Granted, Held, Mode, Queued, Released
+from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import SHORT, Stage, StepTests
 
 SHARED = Mode.SHARED
@@ -16,6 +17,7 @@ SHARED = Mode.SHARED
 class LockSteps(StepTests):
     """Locks are had, told of and given back."""
 
+    @rule("L1")
     def test_an_exclusive_lease_has_one_holder(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann, flow="main")
@@ -25,6 +27,7 @@ class LockSteps(StepTests):
         assert stage.holding() == [held.request_id]
         assert stage.queue() == []  # nothing is left of a request that did not wait
 
+    @rule("L1", "X1")
     def test_of_many_that_ask_at_once_exactly_one_is_granted(self, stage: Stage) -> None:
         sessions = [stage.session() for _ in range(8)]
         requests = [stage.request(session) for session in sessions]
@@ -33,6 +36,7 @@ class LockSteps(StepTests):
         granted = [isinstance(answer, Granted) for answer in answers].index(True)
         assert stage.holding() == [requests[granted].request_id]
 
+    @rule("L1")
     def test_many_hold_shared_or_one_holds_exclusive(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         first, second = stage.hold(ann, mode=SHARED), stage.hold(bob, mode=SHARED)
@@ -44,12 +48,14 @@ class LockSteps(StepTests):
         stage.hold(ann)
         assert isinstance(stage.acquire(stage.request(bob, mode=SHARED)), Held)
 
+    @rule("L3")
     def test_every_acquire_is_its_own_holder(self, stage: Stage) -> None:
         ann = stage.session("ann")
         held = stage.hold(ann)
         assert isinstance(stage.acquire(stage.request(ann)), Held)
         assert stage.holding() == [held.request_id]
 
+    @rule("L2")
     def test_tokens_grow_with_every_grant_of_the_namespace(self, stage: Stage) -> None:
         ann, dying = stage.session("ann"), stage.session(ttl=SHORT)
         last = 0
@@ -67,12 +73,14 @@ class LockSteps(StepTests):
         assert isinstance(answer, Granted)
         assert answer.token > last
 
+    @rule("L2")
     def test_tokens_keep_growing_after_the_store_lost_its_data(self, stage: Stage) -> None:
         # T31, T33
         before = stage.token(stage.hold(stage.session("ann")))
         stage.run(stage.backend.drop())
         assert stage.token(stage.hold(stage.session("ann"))) > before
 
+    @rule("L3", "X4")
     def test_a_retried_acquire_answers_the_same_grant(self, stage: Stage) -> None:
         # T3: the reply was lost; asking again must not say "held by another".
         ann = stage.session("ann")
@@ -83,6 +91,7 @@ class LockSteps(StepTests):
         assert first.token == second.token
         assert len(stage.view().holders) == 1
 
+    @rule("L4")
     def test_release_frees_exactly_that_grant(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         mine, others = stage.hold(ann, mode=SHARED), stage.hold(bob, mode=SHARED)
@@ -91,6 +100,7 @@ class LockSteps(StepTests):
         assert stage.holding() == [others.request_id, also_mine.request_id]
         assert stage.holding("elsewhere") == [elsewhere.request_id]
 
+    @rule("L4", "X4")
     def test_a_release_whose_reply_was_lost_is_true_when_retried(self, stage: Stage) -> None:
         # T4
         ann, bob = stage.session("ann"), stage.session("bob")
@@ -101,6 +111,7 @@ class LockSteps(StepTests):
         assert stage.release(held)
         assert stage.holding() == [others.request_id]
 
+    @rule("L4")
     def test_a_stale_release_does_nothing_to_a_later_grant_of_the_session(self, stage: Stage) -> None:
         # T2: the same owner holds again; what counts is the grant, not the owner.
         ann = stage.session("ann")
@@ -110,6 +121,7 @@ class LockSteps(StepTests):
         stage.release(first)
         assert stage.holding() == [second.request_id]
 
+    @rule("L4")
     def test_a_release_by_another_session_does_nothing(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann)
@@ -117,6 +129,7 @@ class LockSteps(StepTests):
         assert stage.holding() == [held.request_id]
         assert stage.release(held)
 
+    @rule("L4", "X4")
     def test_releasing_what_was_never_held_is_false_and_keeps_it_so(self, stage: Stage) -> None:
         ann = stage.session("ann")
         request = stage.request(ann)
@@ -125,6 +138,7 @@ class LockSteps(StepTests):
         assert isinstance(stage.acquire(request), Ended)
         assert stage.holding() == []
 
+    @rule("L4", "L6")
     def test_releasing_a_request_that_waits_withdraws_it(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann)
@@ -134,6 +148,7 @@ class LockSteps(StepTests):
         assert stage.queue() == []
         assert isinstance(stage.acquire(waiting), Ended)
 
+    @rule("L4", "L7")
     def test_releasing_a_lease_whose_session_expired_is_false(self, stage: Stage) -> None:
         ann, bob = stage.session("ann", ttl=SHORT), stage.session("bob")
         held = stage.hold(ann)
@@ -143,6 +158,7 @@ class LockSteps(StepTests):
         assert not stage.release(held)
         assert stage.holding() == [others.request_id]
 
+    @rule("L10")
     def test_a_view_tells_who_holds_since_when_and_for_how_long(self, stage: Stage) -> None:
         ann = stage.session("ann", ttl=20.0)
         about_now = time.time() * 1000
@@ -159,6 +175,7 @@ class LockSteps(StepTests):
         assert holder.expires_ms is not None
         assert 15_000 < holder.expires_ms <= 20_000
 
+    @rule("L10")
     def test_a_view_tells_the_queue_in_order(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann)
@@ -175,6 +192,7 @@ class LockSteps(StepTests):
             ("bob", "low", "lock"),
         ]
 
+    @rule("L10")
     def test_held_lists_the_names_with_a_prefix_in_byte_order(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         for name in ("src/é.py", "src/b.py", "src/a%_[*].py", "docs/x", "src"):
@@ -193,6 +211,7 @@ class LockSteps(StepTests):
         (only,) = stage.run(stage.backend.locks.held("src/a%"))
         assert only.name == "src/a%_[*].py"
 
+    @rule("L10")
     def test_own_lists_what_a_session_holds_and_waits_for(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         one, two = stage.hold(ann, "one"), stage.hold(ann, "two", mode=SHARED)
@@ -208,6 +227,7 @@ class LockSteps(StepTests):
         assert [(c.name, c.request_id, c.place) for c in own.waiting] == [("three", waits.request_id, 1)]
         assert own.losses == ()
 
+    @rule("L15")
     def test_a_session_has_at_most_so_many_requests(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(bob, "busy")
@@ -222,6 +242,7 @@ class LockSteps(StepTests):
         stage.release(first)
         assert isinstance(stage.acquire(refused), Granted)  # the refusal left nothing behind
 
+    @rule("L7", "S7")
     def test_many_leases_end_with_their_session_in_one_step(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         for number in range(200):
@@ -231,6 +252,7 @@ class LockSteps(StepTests):
         stage.run(stage.backend.presence.depart(ann))
         assert [h.request_id for h in stage.run(stage.backend.locks.held(""))] == [last.request_id]
 
+    @rule("X6")
     def test_names_may_hold_any_text(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         for name in ("a b", "a:b", "{a}", "%7B", "ünï ☃", "*", "a\\b", "x" * 512, "'; --", "0"):
@@ -240,6 +262,7 @@ class LockSteps(StepTests):
             assert stage.release(held)
             assert stage.holding(name) == [waiting.request_id]
 
+    @rule("L1", "X6")
     def test_a_name_is_not_another_that_begins_with_it(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann, "src/app")
@@ -248,6 +271,7 @@ class LockSteps(StepTests):
         stage.hold(bob, "src/ap")
         assert stage.queue("src/ap") == stage.queue("src/app.py") == []
 
+    @rule("X2")
     def test_answers_carry_the_time_of_the_step(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         request, waiting = stage.request(ann), stage.request(bob, wait=True)

@@ -6,12 +6,14 @@ import pytest
 
 from comity.errors import Closed
 from comity.model import Granted, TopicPosition
+from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import DEADLINE, Stage, StepTests
 
 
 class NamespaceSteps(StepTests):
     """Namespaces live side by side in one store; backends are opened and closed."""
 
+    @rule("X8")
     @pytest.mark.parametrize("suffix", ["-other", "x", ":", "}", "%7D", " ☃"])
     def test_namespaces_share_nothing(self, stage: Stage, suffix: str) -> None:
         other = stage.another(stage.namespace + suffix)
@@ -35,6 +37,7 @@ class NamespaceSteps(StepTests):
         assert stage.holding() == [request.request_id]
         assert stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
 
+    @rule("X8")
     def test_dropping_a_namespace_leaves_nothing_of_it(self, stage: Stage) -> None:
         ann = stage.session("ann")
         stage.wait(stage.session("bob"), stage.hold(ann).wants[0].name)
@@ -48,6 +51,7 @@ class NamespaceSteps(StepTests):
         assert stage.run(stage.backend.pubsub.cursor("me")) == {}
         assert stage.run(stage.backend.drop()) == 0
 
+    @rule("X8")
     def test_backends_of_one_namespace_meet(self, stage: Stage) -> None:
         other = stage.another()
         ann = stage.session("ann")
@@ -56,6 +60,7 @@ class NamespaceSteps(StepTests):
         assert stage.run(other.locks.release(ann, held.request_id)).ok
         assert stage.holding() == []
 
+    @rule("X9")
     def test_a_closed_backend_answers_closed(self, stage: Stage) -> None:
         other = stage.another()
         stage.run(other.presence.get("ann"))
@@ -64,6 +69,7 @@ class NamespaceSteps(StepTests):
         with pytest.raises(Closed):
             stage.run(other.presence.get("ann"))
 
+    @rule("X9")
     def test_a_closed_listener_raises_closed(self, stage: Stage) -> None:
         ear = stage.backend.listener(stage.session("ann"))
         stage.settle(ear)
@@ -72,10 +78,12 @@ class NamespaceSteps(StepTests):
         with pytest.raises(Closed):
             ear.next(DEADLINE)
 
+    @rule("X12")
     def test_a_url_shows_no_password(self, stage: Stage) -> None:
         assert "secret" not in stage.backend.url
         assert stage.backend.namespace == stage.namespace
 
+    @rule("X2")
     def test_the_local_clock_runs_as_the_stores_does(self, stage: Stage) -> None:
         # X2: only differences mean something.
         ann = stage.session("ann")

@@ -10,6 +10,7 @@ import pytest
 
 from comity.errors import AgentIdTaken, SessionLost
 from comity.model import SYSTEM_TOPIC, AccessTier, Members, SessionInfo, SessionRef, TopicPosition, encode_session
+from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import Stage, StepTests
 
 
@@ -20,6 +21,7 @@ def _place(members: Members) -> TopicPosition:
 class PresenceSteps(StepTests):
     """Sessions join, are read, change and leave."""
 
+    @rule("S1")
     def test_announce_stores_the_record_and_publishes_joined_once(self, stage: Stage) -> None:
         before_ms = round(time.time() * 1000)
         announcement = stage.announcement("ann", metadata={"naïve": '☃ "\\', "n": [1, None]})
@@ -38,6 +40,7 @@ class PresenceSteps(StepTests):
         assert record is not None
         assert record.started_ms == announced.started_ms == record.last_heartbeat_ms
 
+    @rule("S1", "S5")
     def test_a_record_is_read_as_it_was_announced(self, stage: Stage) -> None:
         announcement = stage.announcement(
             "zoë",
@@ -56,6 +59,7 @@ class PresenceSteps(StepTests):
         assert stage.run(stage.backend.presence.get("zoë")) == wanted
         assert stage.run(stage.backend.presence.members(None)).sessions == (wanted,)
 
+    @rule("S1", "X4")
     def test_announcing_the_same_incarnation_again_changes_nothing(self, stage: Stage) -> None:
         op = stage.backend.presence.announce(stage.announcement("ann"))
         first = stage.run(op)
@@ -64,6 +68,7 @@ class PresenceSteps(StepTests):
         assert len(stage.told()) == 1
         assert stage.run(stage.backend.presence.members(None)).version == version
 
+    @rule("S2")
     def test_an_id_of_a_live_session_is_refused_and_nothing_changes(self, stage: Stage) -> None:
         # T41: a reused id must never overwrite the other's record.
         stage.session("ann", status="first")
@@ -75,6 +80,7 @@ class PresenceSteps(StepTests):
         assert stage.run(stage.backend.presence.members(None)) == before
         assert len(stage.told()) == 1
 
+    @rule("S2", "X1")
     def test_of_sessions_announcing_one_id_at_once_exactly_one_lives(self, stage: Stage) -> None:
         announcements = [stage.announcement("ann", pid=pid) for pid in range(6)]
         answers = stage.race(lambda b, each: b.presence.announce(each), announcements)
@@ -85,10 +91,12 @@ class PresenceSteps(StepTests):
         assert record.pid == taken.index(False)
         assert len(stage.told("session.joined")) == 1
 
+    @rule("S5")
     def test_an_unknown_session_is_not_there(self, stage: Stage) -> None:
         assert stage.run(stage.backend.presence.get("nobody")) is None
         assert stage.run(stage.backend.presence.members(None)).sessions == ()
 
+    @rule("S4")
     def test_members_are_ordered_by_start_then_id(self, stage: Stage) -> None:
         for agent_id in ("b", "a", "d", "c"):
             stage.session(agent_id)
@@ -98,6 +106,7 @@ class PresenceSteps(StepTests):
         order = [(info.started_ms, info.agent_id) for info in sessions]
         assert order == sorted(order)
 
+    @rule("S4")
     def test_members_are_left_out_when_the_caller_knows_them(self, stage: Stage) -> None:
         ann = stage.session("ann")
         known = stage.run(stage.backend.presence.members(None)).version
@@ -109,6 +118,7 @@ class PresenceSteps(StepTests):
         assert after.sessions is not None
         assert [info.agent_id for info in after.sessions] == ["ann", "bob"]
 
+    @rule("S4")
     def test_each_join_update_and_leave_moves_the_version_by_one(self, stage: Stage) -> None:
         versions = [stage.run(stage.backend.presence.members(None)).version]
         ann = stage.session("ann")
@@ -119,6 +129,7 @@ class PresenceSteps(StepTests):
         versions.append(stage.run(stage.backend.presence.members(None)).version)
         assert versions == [versions[0] + step for step in range(4)]
 
+    @rule("S9")
     def test_members_come_with_their_place_in_the_stream(self, stage: Stage) -> None:
         # T40: who joins and leaves between two reads is in the stream after the first read's place.
         stage.session("ann")
@@ -129,6 +140,7 @@ class PresenceSteps(StepTests):
         (slice_,) = stage.run(stage.backend.pubsub.read({SYSTEM_TOPIC: _place(before)}, 100))
         assert [event.type for event in slice_.events] == ["session.joined", "session.left"]
 
+    @rule("S7")
     def test_depart_ends_the_session_once(self, stage: Stage) -> None:
         ann = stage.session("ann")
         started = stage.told()[0]["started_ms"]
@@ -139,6 +151,7 @@ class PresenceSteps(StepTests):
         left = {"type": "session.left", "agent_id": "ann", "started_ms": started, "reason": "departed"}
         assert stage.told("session.left") == [left]
 
+    @rule("S7")
     def test_depart_hands_locks_to_waiters_and_drops_places(self, stage: Stage) -> None:
         ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
         stage.hold(ann, "one")
@@ -152,6 +165,7 @@ class PresenceSteps(StepTests):
         assert stage.queue("two") == [last_of_two.request_id]
         assert stage.told("lock.lost") == []
 
+    @rule("S7", "X4")
     def test_depart_of_a_session_that_never_was_keeps_it_from_beginning(self, stage: Stage) -> None:
         announcement = stage.announcement("ann")
         assert stage.run(stage.backend.presence.depart(announcement.session)) is False
@@ -161,6 +175,7 @@ class PresenceSteps(StepTests):
         assert stage.run(stage.backend.presence.get("ann")) is None
         assert stage.told() == []
 
+    @rule("S7", "X4")
     def test_depart_of_an_old_incarnation_leaves_the_new_one_alone(self, stage: Stage) -> None:
         old = stage.session("ann")
         stage.run(stage.backend.presence.depart(old))
@@ -170,6 +185,7 @@ class PresenceSteps(StepTests):
         assert stage.run(stage.backend.presence.heartbeat(new, 0)).alive
         assert len(stage.told("session.left")) == 1
 
+    @rule("S11")
     def test_update_replaces_the_record_and_publishes_updated(self, stage: Stage) -> None:
         ann = stage.session("ann", ttl=20.0, heartbeat_interval=5.0)
         before = stage.run(stage.backend.presence.get("ann"))
@@ -183,6 +199,7 @@ class PresenceSteps(StepTests):
         assert (event["agent_id"], event["started_ms"]) == ("ann", wanted.started_ms)
         assert event["record"] == json.loads(encode_session(wanted))
 
+    @rule("S11")
     def test_update_from_an_old_revision_answers_the_present_record(self, stage: Stage) -> None:
         ann = stage.session("ann")
         base = stage.run(stage.backend.presence.get("ann"))
@@ -196,6 +213,7 @@ class PresenceSteps(StepTests):
         assert stage.run(stage.backend.presence.update(ann, first)) == second
         assert len(stage.told("session.updated")) == 2
 
+    @rule("S11")
     def test_update_never_changes_start_or_ttl(self, stage: Stage) -> None:
         ann = stage.session("ann", ttl=20.0, heartbeat_interval=5.0)
         base = stage.run(stage.backend.presence.get("ann"))
@@ -208,6 +226,7 @@ class PresenceSteps(StepTests):
         assert beat.next_deadline_ms is not None
         assert beat.next_deadline_ms <= 20_000
 
+    @rule("S11", "S6")
     def test_update_of_a_session_that_is_over_is_refused(self, stage: Stage) -> None:
         ann = stage.session("ann")
         stage.run(stage.backend.presence.depart(ann))

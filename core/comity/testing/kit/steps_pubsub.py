@@ -9,6 +9,7 @@ import pytest
 
 from comity.errors import SessionLost
 from comity.model import Published, TopicPosition, TopicSlice, WakeKind
+from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import START, Stage, StepTests
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class PubSubSteps(StepTests):
         (found,) = stage.run(stage.backend.pubsub.read(after, limit))
         return found
 
+    @rule("E2")
     def test_the_publishing_step_numbers_events_one_two_three(self, stage: Stage) -> None:
         numbers = [stage.publish("news", b"%d" % number) for number in range(5)]
         assert numbers == [1, 2, 3, 4, 5]
@@ -34,6 +36,7 @@ class PubSubSteps(StepTests):
             (number + 1, b"%d" % number) for number in range(5)
         ]
 
+    @rule("E2", "X1")
     def test_events_are_numbered_without_a_hole_when_many_publish_at_once(self, stage: Stage) -> None:
         ids = [stage.new("pub") for _ in range(8)]
         answers = stage.race(
@@ -43,6 +46,7 @@ class PubSubSteps(StepTests):
         numbers = [answer.number for answer in answers if isinstance(answer, Published)]
         assert sorted(numbers) == list(range(1, 9))
 
+    @rule("E1")
     def test_an_event_is_read_as_it_was_published(self, stage: Stage) -> None:
         ann = stage.session("ann")
         payload = '{"text":"naïve ☃ \\u0000","n":[1,2.5,null]}'.encode()
@@ -54,11 +58,13 @@ class PubSubSteps(StepTests):
         assert abs(first.at_ms / 1000 - time.time()) < 60
         assert first.at_ms <= second.at_ms
 
+    @rule("E1", "X6")
     def test_a_payload_of_256_kib_is_kept_whole(self, stage: Stage) -> None:
         payload = b'"' + b"x" * (256 * 1024 - 2) + b'"'
         stage.publish("news", payload)
         assert stage.stored("news")[0].payload == payload
 
+    @rule("E1", "S6")
     def test_a_session_that_is_over_publishes_nothing(self, stage: Stage) -> None:
         ann = stage.session("ann")
         stage.run(stage.backend.presence.depart(ann))
@@ -66,6 +72,7 @@ class PubSubSteps(StepTests):
             stage.publish("news", session=ann)
         assert stage.stored("news") == ()
 
+    @rule("E2")
     def test_reading_goes_on_after_a_position(self, stage: Stage) -> None:
         for _ in range(6):
             stage.publish("news")
@@ -75,6 +82,7 @@ class PubSubSteps(StepTests):
         assert [event.number for event in self.read(stage, "news", 5).events] == [6]
         assert self.read(stage, "news", 6).events == ()
 
+    @rule("E2")
     def test_several_topics_are_read_in_one_step(self, stage: Stage) -> None:
         stage.publish("a")
         stage.publish("b")
@@ -84,6 +92,7 @@ class PubSubSteps(StepTests):
         assert [len(by_topic[topic].events) for topic in ("a", "b", "none")] == [1, 2, 0]
         assert by_topic["none"] == TopicSlice("none", 0, 0, 0, ())
 
+    @rule("E2")
     def test_a_position_of_another_epoch_reads_from_the_oldest(self, stage: Stage) -> None:
         for _ in range(3):
             stage.publish("news")
@@ -92,12 +101,14 @@ class PubSubSteps(StepTests):
             (found,) = stage.run(stage.backend.pubsub.read({"news": stranger}, 10))
             assert [event.number for event in found.events] == [1, 2, 3]
 
+    @rule("E2")
     def test_a_position_ahead_of_the_topic_reads_from_the_oldest(self, stage: Stage) -> None:
         stage.publish("news")
         found = self.read(stage, "news", 7)
         assert [event.number for event in found.events] == [1]
         assert found.last == 1
 
+    @rule("E2")
     def test_a_topic_that_was_lost_begins_a_new_epoch(self, stage: Stage) -> None:
         stage.publish("news")
         stage.publish("news")
@@ -110,6 +121,7 @@ class PubSubSteps(StepTests):
         (found,) = stage.run(stage.backend.pubsub.read({"news": before}, 10))
         assert [event.number for event in found.events] == [1]
 
+    @rule("E2")
     def test_tail_tells_the_end_of_each_topic(self, stage: Stage) -> None:
         stage.publish("news")
         stage.publish("news")
@@ -120,6 +132,7 @@ class PubSubSteps(StepTests):
         assert found.events == ()
         assert found.epoch == tail["news"].epoch > 0
 
+    @rule("E1")
     def test_a_topic_keeps_what_it_should_and_not_everything(self, stage: Stage) -> None:
         for number in range(350):
             stage.publish("news", b"%d" % number, max_events=20)
@@ -129,6 +142,7 @@ class PubSubSteps(StepTests):
         numbers = [event.number for event in found.events]
         assert numbers == list(range(found.first, 351))  # what was trimmed is a gap known exactly
 
+    @rule("E2")
     def test_a_reader_behind_the_oldest_event_sees_the_gap(self, stage: Stage) -> None:
         for _ in range(350):
             stage.publish("news", max_events=20)
@@ -136,6 +150,7 @@ class PubSubSteps(StepTests):
         assert found.first > 2
         assert [event.number for event in found.events] == list(range(found.first, found.first + 5))
 
+    @rule("E1")
     def test_what_is_too_old_is_trimmed_by_the_next_event(self, stage: Stage) -> None:
         for _ in range(5):
             stage.publish("news")
@@ -150,6 +165,7 @@ class PubSubSteps(StepTests):
         assert found.first > 5
         assert found.events[-1].number == found.last
 
+    @rule("E5")
     def test_a_cursor_is_empty_until_it_is_committed(self, stage: Stage) -> None:
         assert stage.run(stage.backend.pubsub.cursor("me")) == {}
         positions = {"news": TopicPosition(5, 3), "naïve ☃": TopicPosition(5, 1)}
@@ -157,6 +173,7 @@ class PubSubSteps(StepTests):
         assert stage.run(stage.backend.pubsub.cursor("me")) == positions
         assert stage.run(stage.backend.pubsub.cursor("you")) == {}
 
+    @rule("E5")
     def test_a_cursor_never_moves_back(self, stage: Stage) -> None:
         commit = stage.backend.pubsub.commit
         stage.run(commit("me", {"a": TopicPosition(5, 9), "b": TopicPosition(5, 9)}))
@@ -166,6 +183,7 @@ class PubSubSteps(StepTests):
         assert after == {"a": TopicPosition(5, 9), "b": TopicPosition(6, 1)}
         assert stage.run(stage.backend.pubsub.cursor("me")) == after
 
+    @rule("E2")
     def test_positions_keep_all_their_digits(self, stage: Stage) -> None:
         exact = {"a": TopicPosition(1_790_000_000_123_457, 9_007_199_254_740_991)}
         stage.run(stage.backend.pubsub.commit("me", exact))
@@ -173,6 +191,7 @@ class PubSubSteps(StepTests):
         close = {"a": TopicPosition(1_790_000_000_123_456, 9_007_199_254_740_991)}
         assert stage.run(stage.backend.pubsub.commit("me", close)) == exact
 
+    @rule("E3")
     def test_a_follower_is_woken_by_each_new_event(self, stage: Stage) -> None:
         ear = stage.listener(None)
         ear.follow("news")
@@ -183,6 +202,7 @@ class PubSubSteps(StepTests):
         stage.publish("news")
         assert stage.hears(ear, WakeKind.TOPIC).name == "news"
 
+    @rule("E3")
     def test_one_that_unfollows_is_left_alone(self, stage: Stage) -> None:
         ear = stage.listener(stage.session("ann"))
         for topic in ("news", "other"):

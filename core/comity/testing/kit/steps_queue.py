@@ -7,6 +7,7 @@ import time
 import attrs
 
 from comity.model import Ended, Granted, Held, Mode, Queued, WakeKind, Withdrawn
+from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import SHORT, Stage, StepTests
 
 SHARED = Mode.SHARED
@@ -15,6 +16,7 @@ SHARED = Mode.SHARED
 class QueueSteps(StepTests):
     """Requests wait in line and are handed the lock by the step that frees it."""
 
+    @rule("L5")
     def test_release_makes_the_first_waiter_the_holder_in_the_same_step(self, stage: Stage) -> None:
         # T14: a transfer, not an invitation; nothing else can come between.
         ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
@@ -26,6 +28,7 @@ class QueueSteps(StepTests):
         assert stage.token(first) > last_token
         assert isinstance(stage.acquire(stage.request(ann)), Held)
 
+    @rule("L5")
     def test_waiters_are_served_first_come_first_served(self, stage: Stage) -> None:
         sessions = [stage.session() for _ in range(4)]
         held = stage.hold(stage.session())
@@ -35,6 +38,7 @@ class QueueSteps(StepTests):
             assert stage.holding() == [granted.request_id]
         assert stage.queue() == []
 
+    @rule("L5")
     def test_a_larger_priority_goes_first_and_equals_by_age(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann)
@@ -46,6 +50,7 @@ class QueueSteps(StepTests):
         assert stage.holding() == wanted[:1]
         assert stage.queue() == wanted[1:]
 
+    @rule("L5")
     def test_a_newcomer_does_not_barge(self, stage: Stage) -> None:
         # T16: readers that keep coming must not starve a writer that waits.
         ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
@@ -58,6 +63,7 @@ class QueueSteps(StepTests):
         stage.release(writer)
         assert stage.holding() == [second_reader.request_id]
 
+    @rule("L5")
     def test_a_newcomer_of_larger_priority_goes_before_those_who_wait(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann, mode=SHARED)
@@ -65,6 +71,7 @@ class QueueSteps(StepTests):
         stage.hold(ann, mode=SHARED, priority=1)
         assert isinstance(stage.acquire(stage.request(ann, mode=SHARED)), Held)
 
+    @rule("L1", "L5")
     def test_readers_in_a_row_are_granted_together(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held = stage.hold(ann)
@@ -74,6 +81,7 @@ class QueueSteps(StepTests):
         assert stage.holding() == [one.request_id, two.request_id]
         assert stage.queue() == [writer.request_id, late.request_id]
 
+    @rule("L6")
     def test_a_writer_that_gives_up_lets_the_readers_behind_it_in(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         reader, writer = stage.hold(ann, mode=SHARED), stage.wait(bob)
@@ -82,6 +90,7 @@ class QueueSteps(StepTests):
         assert isinstance(withdrawn, Withdrawn)
         assert stage.holding() == [reader.request_id, behind.request_id]
 
+    @rule("L6")
     def test_a_writer_whose_session_ends_lets_the_readers_behind_it_in(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         reader, _ = stage.hold(ann, mode=SHARED), stage.wait(bob)
@@ -89,6 +98,7 @@ class QueueSteps(StepTests):
         stage.run(stage.backend.presence.depart(bob))
         assert stage.holding() == [reader.request_id, behind.request_id]
 
+    @rule("L6", "L3")
     def test_asking_again_keeps_the_place(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         stage.hold(ann)
@@ -99,6 +109,7 @@ class QueueSteps(StepTests):
             assert answer.place == 1
         assert stage.queue() == [first.request_id, second.request_id]
 
+    @rule("L5")
     def test_queued_tells_the_place_and_when_to_ask_again(self, stage: Stage) -> None:
         ann, bob = stage.session("ann", ttl=20.0), stage.session("bob")
         held = stage.hold(ann)
@@ -113,6 +124,7 @@ class QueueSteps(StepTests):
         assert isinstance(answer, Queued)
         assert 1000 < answer.retry_ms <= 5000
 
+    @rule("L6")
     def test_one_that_timed_out_is_gone_at_once(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(bob)
@@ -122,6 +134,7 @@ class QueueSteps(StepTests):
         assert stage.holding() == []
         assert isinstance(stage.acquire(waiting), Ended)
 
+    @rule("L6")
     def test_one_that_gives_up_while_it_is_granted_has_the_lease(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(bob)
@@ -133,6 +146,7 @@ class QueueSteps(StepTests):
         assert isinstance(answer, Withdrawn)
         assert stage.holding() == []
 
+    @rule("L5")
     def test_a_waiter_is_woken_with_its_grant_and_nobody_else(self, stage: Stage) -> None:
         # T15: no herd.
         ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
@@ -148,6 +162,7 @@ class QueueSteps(StepTests):
         while (left := quiet_until - time.monotonic()) > 0:
             assert all(wake.kind is not WakeKind.GRANTED for wake in cids.next(left))
 
+    @rule("L6")
     def test_a_lost_wake_up_is_found_by_asking_and_by_the_heartbeat(self, stage: Stage) -> None:
         # T13: the record is the truth.
         ann, bob = stage.session("ann"), stage.session("bob")
@@ -158,6 +173,7 @@ class QueueSteps(StepTests):
         assert [h.request_id for h in stage.own(bob).held] == [waiting.request_id]
         assert isinstance(stage.acquire(waiting), Granted)
 
+    @rule("L6")
     def test_a_waiter_whose_session_is_over_is_not_granted(self, stage: Stage) -> None:
         # T17: the dead head of a queue costs nobody anything.
         ann, cid = stage.session("ann"), stage.session("cid")
@@ -170,6 +186,7 @@ class QueueSteps(StepTests):
 
     # --------------------------------------------------------- waiters that nobody can wake
 
+    @rule("L6")
     def test_a_waiter_that_is_deaf_is_passed_over_and_keeps_its_place(self, stage: Stage) -> None:
         # T14, T17: its process was killed; its session still lives.
         ann, dead, cid = (stage.session(i) for i in ("ann", "dead", "cid"))
@@ -182,6 +199,7 @@ class QueueSteps(StepTests):
         stage.release(listening)
         assert stage.holding() == [deaf.request_id]  # when nobody listens, the first one
 
+    @rule("L5")
     def test_a_newcomer_does_not_barge_past_a_deaf_waiter(self, stage: Stage) -> None:
         # It is passed over when something is freed, not by whoever comes along.
         ann, dead = stage.session("ann"), stage.session("dead")
@@ -190,6 +208,7 @@ class QueueSteps(StepTests):
         assert isinstance(stage.acquire(stage.request(ann, mode=SHARED)), Held)
         stage.wait(ann, mode=SHARED)
 
+    @rule("L6")
     def test_when_nobody_listens_the_rest_of_the_readers_come_too(self, stage: Stage) -> None:
         ann, dead, cid = (stage.session(i) for i in ("ann", "dead", "cid"))
         held = stage.hold(ann)
@@ -198,6 +217,7 @@ class QueueSteps(StepTests):
         stage.release(held)
         assert stage.holding() == [listening.request_id, deaf.request_id]
 
+    @rule("L6")
     def test_when_nobody_listens_the_first_in_line_is_granted(self, stage: Stage) -> None:
         ann, dead = stage.session("ann"), stage.session("dead")
         gone = self.deaf_address(stage, dead)
@@ -207,6 +227,7 @@ class QueueSteps(StepTests):
         assert stage.holding() == [first.request_id]
         assert stage.queue() == [second.request_id]
 
+    @rule("L6")
     def test_a_waiter_without_a_listener_counts_as_listening(self, stage: Stage) -> None:
         ann, dead, cid = (stage.session(i) for i in ("ann", "dead", "cid"))
         held = stage.hold(ann)
@@ -215,6 +236,7 @@ class QueueSteps(StepTests):
         stage.release(held)
         assert stage.holding() == [plain.request_id]
 
+    @rule("L6")
     def test_at_most_eight_deaf_waiters_are_looked_at(self, stage: Stage) -> None:
         ann, dead, cid = (stage.session(i) for i in ("ann", "dead", "cid"))
         gone = self.deaf_address(stage, dead)
@@ -228,6 +250,7 @@ class QueueSteps(StepTests):
         stage.release(deaf[0])  # six deaf ones are before it now
         assert stage.holding() == [listening.request_id]
 
+    @rule("L6")
     def test_a_deaf_waiter_that_asks_again_is_granted_what_is_free(self, stage: Stage) -> None:
         dying, dead, cid = stage.session(ttl=SHORT), stage.session("dead"), stage.session("cid")
         stage.hold(dying)
@@ -237,6 +260,7 @@ class QueueSteps(StepTests):
         assert isinstance(stage.acquire(deaf), Granted)  # it is alive and first in line
         assert stage.queue() == [listening.request_id]
 
+    @rule("L6")
     def test_a_waiter_that_listens_again_has_its_turn_again(self, stage: Stage) -> None:
         ann, back, cid = (stage.session(i) for i in ("ann", "back", "cid"))
         held = stage.hold(ann)

@@ -21,6 +21,7 @@ class RetrySteps(StepTests):
 
     # T5: the adapters' own retries ride on these rules, whatever a client library does below.
 
+    @rule("X4")
     def test_a_late_acquire_after_its_release_has_no_effect(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         request = stage.hold(ann)
@@ -33,6 +34,7 @@ class RetrySteps(StepTests):
         assert isinstance(stage.acquire(attrs.evolve(request, wait=True)), Ended)
         assert stage.queue() == []
 
+    @rule("X4")
     @pytest.mark.parametrize("keep", [True, False])
     def test_a_late_acquire_after_its_withdrawal_has_no_effect(self, stage: Stage, keep: bool) -> None:
         # T6: it was cancelled, and the cancelling step overtook it on another connection.
@@ -45,6 +47,7 @@ class RetrySteps(StepTests):
         assert stage.holding() == stage.queue() == []
         assert isinstance(stage.run(withdraw), Withdrawn)
 
+    @rule("X4")
     def test_a_late_acquire_after_departure_has_no_effect(self, stage: Stage) -> None:
         ann = stage.session("ann")
         request = stage.request(ann, wait=True)
@@ -53,6 +56,7 @@ class RetrySteps(StepTests):
             stage.acquire(request)
         assert stage.holding() == []
 
+    @rule("X4")
     def test_a_late_acquire_of_an_old_incarnation_has_no_effect(self, stage: Stage) -> None:
         old = stage.session("ann")
         request = stage.request(old)
@@ -62,6 +66,7 @@ class RetrySteps(StepTests):
             stage.acquire(request)
         assert stage.holding() == []
 
+    @rule("X4", "L4")
     def test_a_late_release_touches_no_later_grant(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(bob)
@@ -70,6 +75,7 @@ class RetrySteps(StepTests):
         assert stage.run(release).ok
         assert stage.holding() == [waiting.request_id]
 
+    @rule("X4")
     def test_a_late_withdrawal_touches_no_later_grant(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(bob)
@@ -78,6 +84,7 @@ class RetrySteps(StepTests):
             assert isinstance(stage.run(withdraw), Withdrawn)
             assert stage.holding() == [waiting.request_id]
 
+    @rule("X4")
     def test_a_withdrawal_by_another_session_does_nothing(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(ann)
@@ -86,6 +93,7 @@ class RetrySteps(StepTests):
         assert stage.holding() == [held.request_id]
         assert stage.queue() == [waiting.request_id]
 
+    @rule("X4", "L12")
     def test_a_late_preemption_after_its_release_has_no_effect(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         request = stage.request(bob)
@@ -99,6 +107,7 @@ class RetrySteps(StepTests):
         assert isinstance(stage.run(late), Ended)
         assert stage.holding() == [others.request_id]
 
+    @rule("X4", "S1")
     def test_a_late_announcement_after_departure_has_no_effect(self, stage: Stage) -> None:
         announcement = stage.announcement("ann")
         announce = stage.backend.presence.announce(announcement)
@@ -135,12 +144,14 @@ class RetrySteps(StepTests):
         assert stage.run(op) == ()
         assert stage.holding() == [held.request_id]
 
+    @rule("X4", "S6")
     def test_a_heartbeat_performed_twice_is_one_heartbeat(self, stage: Stage) -> None:
         ann = stage.session("ann")
         op = stage.backend.presence.heartbeat(ann, 0)
         first, second = stage.run(op), stage.run(op)
         assert (first.alive, first.version, first.live) == (second.alive, second.version, second.live)
 
+    @rule("X4", "S11")
     def test_a_late_update_never_undoes_a_later_one(self, stage: Stage) -> None:
         ann = stage.session("ann")
         first = stage.backend.presence.update(ann, SessionInfo("ann", status="1", revision=1))
@@ -150,6 +161,7 @@ class RetrySteps(StepTests):
         assert stage.run(first).status == "2"
         assert len(stage.told("session.updated")) == 2
 
+    @rule("X4", "E1")
     def test_an_event_published_twice_is_stored_once(self, stage: Stage) -> None:
         request_id = stage.new("pub")
         first = stage.publish("news", b"1", request_id=request_id)
@@ -157,12 +169,14 @@ class RetrySteps(StepTests):
         assert stage.publish("news", b"1", request_id=request_id) == first
         assert [event.payload for event in stage.stored("news")] == [b"1", b"2"]
 
+    @rule("X4", "E5")
     def test_a_commit_performed_late_moves_nothing_back(self, stage: Stage) -> None:
         early = stage.backend.pubsub.commit("me", {"news": TopicPosition(7, 1)})
         stage.run(early)
         stage.run(stage.backend.pubsub.commit("me", {"news": TopicPosition(7, 5)}))
         assert stage.run(early) == {"news": TopicPosition(7, 5)}
 
+    @rule("X4", "X1")
     def test_racing_duplicates_of_one_acquire_make_one_grant(self, stage: Stage) -> None:
         request = stage.request(stage.session("ann"), wait=True)
         answers = stage.race(lambda b, _: b.locks.acquire(request), range(6))
@@ -172,6 +186,7 @@ class RetrySteps(StepTests):
         assert stage.release(request)
         assert stage.holding() == []
 
+    @rule("X4", "X5")
     def test_an_acquire_racing_its_withdrawal_leaves_nothing(self, stage: Stage) -> None:
         # T6
         ann = stage.session("ann")
@@ -184,6 +199,7 @@ class RetrySteps(StepTests):
 
     # ------------------------------------------------------------------------------ undo
 
+    @rule("X5")
     @pytest.mark.parametrize("known", [True, False])
     def test_undoing_an_acquire_leaves_nothing_held_or_queued(self, stage: Stage, known: bool) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
@@ -199,6 +215,7 @@ class RetrySteps(StepTests):
                 stage.hold(bob)
         assert [holder.agent_id for holder in stage.view().holders] == ["bob"]
 
+    @rule("X5", "X4")
     def test_undoing_an_acquire_that_never_arrived_keeps_it_from_arriving(self, stage: Stage) -> None:
         op = stage.backend.locks.acquire(stage.request(stage.session("ann")))
         undo = op.undo(None)
@@ -207,6 +224,7 @@ class RetrySteps(StepTests):
         assert isinstance(stage.run(op), Ended)
         assert stage.holding() == []
 
+    @rule("X5")
     def test_undoing_a_preemption_frees_the_name(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         token = stage.token(stage.hold(ann))
@@ -218,6 +236,7 @@ class RetrySteps(StepTests):
         stage.run(undo)
         assert stage.holding() == [waiting.request_id]
 
+    @rule("X5")
     def test_undoing_an_announcement_departs(self, stage: Stage) -> None:
         op = stage.backend.presence.announce(stage.announcement("ann"))
         stage.run(op)
@@ -228,6 +247,7 @@ class RetrySteps(StepTests):
         with pytest.raises(SessionLost):
             stage.run(op)
 
+    @rule("X5")
     def test_a_release_of_unknown_outcome_is_undone_by_releasing(self, stage: Stage) -> None:
         held = stage.hold(stage.session("ann"))
         op = stage.backend.locks.release(held.session, held.request_id)
@@ -236,6 +256,7 @@ class RetrySteps(StepTests):
         stage.run(undo)
         assert stage.holding() == []
 
+    @rule("X4")
     def test_a_step_says_whether_it_changes_the_store(self, stage: Stage) -> None:
         # What is marked READ may be dropped half-way and sent again.
         ann, request = stage.session("ann"), stage.request(stage.session("bob"))
@@ -269,6 +290,7 @@ class RetrySteps(StepTests):
         assert {op.name for op in writes if op.effect is not Effect.WRITE} == set()
         assert len({op.name for op in (*reads, *writes)}) == len(reads) + len(writes)
 
+    @rule("X4")
     def test_a_request_id_lives_once(self, stage: Stage) -> None:
         # Absent, queued, held, ended, never back.
         ann, bob = stage.session("ann"), stage.session("bob")
