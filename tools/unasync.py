@@ -86,6 +86,7 @@ RULES = (
     # modules and functions that exist once per colour
     word("_async", "_sync"),
     word("aconnect", "connect"),
+    word("aattach", "attach"),
     word("arun", "run"),
     word("asettle", "settle"),
     word("aclose", "close"),

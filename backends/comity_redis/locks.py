@@ -118,14 +118,16 @@ class RedisLocks:
         who = (session.agent_id, session.incarnation)
         return self._withdraw.call(parse, *who, request_id, 1 if keep else 0, undo=undo)
 
-    def release(self, session: SessionRef, request_id: str) -> Op[Released]:
+    def release(self, session: SessionRef, request_id: str, *, tell: bool = False) -> Op[Released]:
         """Free exactly this grant, as `comity.ports.Locks.release` says."""
 
         def undo(answer: Released | None) -> Op[object] | None:
-            return self.release(session, request_id) if answer is None else None
+            return self.release(session, request_id, tell=tell) if answer is None else None
 
         who = (session.agent_id, session.incarnation)
         name = self._names.pop(request_id, "")
+        if tell:
+            return self._release.call(_released, *who, request_id, name, 1, undo=undo)
         return self._release.call(_released, *who, request_id, name, undo=undo)
 
     def renew(self, session: SessionRef, request_id: str, renewal: int, ttl_ms: int | None) -> Op[Renewed | Ended]:
@@ -133,7 +135,7 @@ class RedisLocks:
 
         def parse(answer: list[Any]) -> Renewed | Ended:
             if answer[0] == b"R":
-                return Renewed(None if answer[1] < 0 else answer[1], answer[2])
+                return Renewed(None if answer[1] < 0 else answer[1], answer[2], answer[3])
             if answer[0] == b"E":
                 return Ended(answer[1] == 1, answer[2].decode(), answer[3])
             raise lost(session, answer)

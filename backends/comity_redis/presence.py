@@ -41,6 +41,7 @@ class RedisPresence:
         self._runner = runner
         self._announce = verbs.script("announce", "presence.announce")
         self._heartbeat = verbs.script("heartbeat", "presence.heartbeat")
+        self._look = verbs.script("look", "presence.look", effect=Effect.READ)
         self._depart = verbs.script("depart", "presence.depart")
         self._reap = verbs.script("reap", "presence.reap")
         self._update = verbs.script("update", "presence.update")
@@ -82,6 +83,10 @@ class RedisPresence:
     def heartbeat(self, session: SessionRef, seen: int) -> Op[Beat]:
         """Renew a session, as `comity.ports.Presence.heartbeat` says."""
         return self._heartbeat.call(_beat, session.agent_id, session.incarnation, f"{seen:010d}")
+
+    def look(self, session: SessionRef) -> Op[Beat]:
+        """Read what a heartbeat would answer, as `comity.ports.Presence.look` says."""
+        return self._look.call(_beat, session.agent_id, session.incarnation)
 
     def depart(self, session: SessionRef) -> Op[bool]:
         """End a session by its own wish, as `comity.ports.Presence.depart` says."""
@@ -206,8 +211,8 @@ def heard(info: SessionInfo, deadline_ms: int) -> SessionInfo:
 def _beat(answer: list[Any]) -> Beat:
     if answer[0] != 1:
         return Beat(alive=False, reason=answer[1].decode())
-    _, version, live, deadline = answer
-    return Beat(alive=True, version=version, next_deadline_ms=deadline, live=live)
+    _, version, live, deadline, *left = answer
+    return Beat(alive=True, version=version, next_deadline_ms=deadline, live=live, left_ms=left[0] if left else None)
 
 
 def _reaped(answer: list[Any]) -> Reaped:

@@ -23,8 +23,8 @@ _HOLDER_FIELDS = 8
 
 def holder(name: str, mode: bytes, text: bytes, expires_ms: int, now_ms: int) -> Holder:
     """Read one holder of a lock record. Raises ValueError or KeyError on anything else."""
-    token, request_id, agent_id, _, since, _, _, flow = text.split(FS)
-    since_ms = int(since)
+    token, request_id, agent_id, _, since, due, _, flow = text.split(FS)
+    since_ms, due_ms = int(since), int(due)
     return Holder(
         name=name,
         mode=MODES[mode],
@@ -35,6 +35,7 @@ def holder(name: str, mode: bytes, text: bytes, expires_ms: int, now_ms: int) ->
         request_id=request_id.decode(),
         flow=flow.decode(),
         held_ms=max(0, now_ms - since_ms),
+        due_ms=due_ms - now_ms if due_ms else None,
     )
 
 

@@ -27,7 +27,7 @@ from comity.model import (
 from comity_sqlite.deadlock import cycle
 from comity_sqlite.ending import end_one_due
 from comity_sqlite.handoff import clear_the_way, serve
-from comity_sqlite.queue import Seat, erase, holder, holders_of, lose, remove, seat_of
+from comity_sqlite.queue import Seat, bump, erase, holder, holders_of, lose, remove, seat_of
 from comity_sqlite.requests import (
     acting,
     granted,
@@ -148,7 +148,7 @@ class SqliteLocks:
 
         return self._runner.write("locks.withdraw", withdraw, undo, vital=True)
 
-    def release(self, session: SessionRef, request_id: str) -> Op[Released]:
+    def release(self, session: SessionRef, request_id: str, *, tell: bool = False) -> Op[Released]:
         """See `comity.ports.Locks.release`."""
 
         def release(step: Step) -> Released:
@@ -157,11 +157,13 @@ class SqliteLocks:
                 end = step.ended(Kind.REQUEST, request_id)
                 return Released(end is not None and end.how == How.DONE, step.at_us)
             remove(step, seat, How.DONE if seat.held else How.VOID)
+            if tell:
+                bump(step, seat.session)
             serve(step, seat.name)
             return Released(seat.held, step.at_us)
 
         def undo(answer: Released | None) -> Op[object] | None:
-            return self.release(session, request_id) if answer is None else None
+            return self.release(session, request_id, tell=tell) if answer is None else None
 
         return self._runner.write("locks.release", release, undo, vital=True)
 
@@ -176,6 +178,7 @@ class SqliteLocks:
             if seat is None or not seat.held or seat.session != mine.id:
                 return over(step, request_id) or Ended(at_us=step.at_us)
             if renewal > seat.renewal:
+                seat.renewal = renewal
                 seat.due_us = None if ttl_ms is None else step.now_us + ttl_ms * 1000
                 step.do(
                     "UPDATE requests SET due_us = ?, ttl_ms = ?, renewal = ? WHERE id = ?",
@@ -184,7 +187,7 @@ class SqliteLocks:
                     renewal,
                     seat.id,
                 )
-            return Renewed(granted(step, seat).ttl_ms, step.at_us)
+            return Renewed(granted(step, seat).ttl_ms, step.at_us, seat.renewal)
 
         return self._runner.write("locks.renew", renew)
 

@@ -74,6 +74,21 @@ def _deadlines(step: Step, session: tuple[int] | None) -> list[int]:
     return [row[0] for row in (session, claim) if row is not None]
 
 
+def _beat(step: Step, mine: SessionRow) -> Beat:
+    """Answer that a session lives, with what its process wants to know of the namespace."""
+    other = step.one(
+        "SELECT due_us FROM sessions WHERE space = ? AND id <> ? ORDER BY due_us LIMIT 1", step.space, mine.id
+    )
+    next_deadline = min(_deadlines(step, other), default=None)
+    (live,) = step.one("SELECT count(*) FROM sessions WHERE space = ? AND due_us > ?", step.space, step.now_us)
+    return Beat(
+        alive=True,
+        version=mine.version,
+        next_deadline_ms=None if next_deadline is None else step.left_ms(next_deadline),
+        live=live,
+    )
+
+
 class SqlitePresence:
     """The `comity.ports.Presence` of a SQLite file."""
 
@@ -159,21 +174,20 @@ class SqlitePresence:
             self._prolong(step, mine)
             self._note_clock(step)
             step.do("DELETE FROM losses WHERE session = ? AND version <= ?", mine.id, seen)
-            other = step.one(
-                "SELECT due_us FROM sessions WHERE space = ? AND id <> ? ORDER BY due_us LIMIT 1",
-                step.space,
-                mine.id,
-            )
-            next_deadline = min(_deadlines(step, other), default=None)
-            (live,) = step.one("SELECT count(*) FROM sessions WHERE space = ? AND due_us > ?", step.space, step.now_us)
-            return Beat(
-                alive=True,
-                version=mine.version,
-                next_deadline_ms=None if next_deadline is None else step.left_ms(next_deadline),
-                live=live,
-            )
+            return _beat(step, mine)
 
         return self._runner.write("presence.heartbeat", heartbeat, vital=True)
+
+    def look(self, session: SessionRef) -> Op[Beat]:
+        """See `comity.ports.Presence.look`."""
+
+        def look(step: Step) -> Beat:
+            mine = step.incarnation(session)
+            if mine is None or not step.lives(mine):
+                return Beat(alive=False, reason=step.why_over(session))
+            return attrs.evolve(_beat(step, mine), left_ms=step.left_ms(mine.due_us))
+
+        return self._runner.read("presence.look", look)
 
     def depart(self, session: SessionRef) -> Op[bool]:
         """See `comity.ports.Presence.depart`."""

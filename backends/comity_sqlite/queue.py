@@ -149,6 +149,7 @@ def holder(step: Step, seat: Seat) -> Holder:
         request_id=seat.request_id,
         flow=seat.flow,
         held_ms=max(0, (step.now_us - seat.since_us) // 1000),
+        due_ms=None if seat.due_us is None else step.left_ms(seat.due_us),
     )
 
 

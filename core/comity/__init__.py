@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from comity._async.attach import aattach as aattach
     from comity._async.connect import aconnect as aconnect
     from comity._async.coordinator import AsyncCoordinator as AsyncCoordinator
     from comity._async.events import AsyncSubscription as AsyncSubscription
     from comity._async.leases import AsyncLease as AsyncLease
     from comity._async.state_watch import AsyncStateWatch as AsyncStateWatch
     from comity._async.watch import AsyncWatch as AsyncWatch
+    from comity._sync.attach import attach as attach
     from comity._sync.connect import connect as connect
     from comity._sync.coordinator import Coordinator as Coordinator
     from comity._sync.events import Subscription as Subscription
@@ -89,12 +91,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "_async.attach": "aattach",
     "_async.connect": "aconnect",
     "_async.coordinator": "AsyncCoordinator",
     "_async.events": "AsyncSubscription",
     "_async.leases": "AsyncLease",
     "_async.state_watch": "AsyncStateWatch",
     "_async.watch": "AsyncWatch",
+    "_sync.attach": "attach",
     "_sync.connect": "connect",
     "_sync.coordinator": "Coordinator",
     "_sync.events": "Subscription",

@@ -2,7 +2,8 @@
 
 It beats every interval, lists what is held when the answer says that somebody else changed it,
 carries open steps, looks after sessions that are due while nobody else does (S8), and notices
-local deadlines. Hooks and callbacks never run on it. It performs the blocking half of each step,
+local deadlines. For a coordinator that acts for a session which others keep alive it beats only while that
+is used, and looks otherwise (S13). Hooks and callbacks never run on it. It performs the blocking half of each step,
 so a blocked event loop is not death.
 """
 
@@ -19,7 +20,7 @@ from comity.alarm import Alarm
 from comity.errors import BackendUnavailable, ComityError, SessionLost
 from comity.logs import log
 from comity.model import SessionRef
-from comity.session import Phase
+from comity.session import UNKNOWN, Phase, became
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,10 @@ _REAP_SPREAD = 0.08
 """Seconds. A waiter whose holder changed since it asked relies on this timer, and has 0.1 s (L9)."""
 _FOREVER = 3600.0
 _SHORTEST_RETRY, _LONGEST_RETRY = 0.05, 1.0
+_LAST_PART = 10
+"""In the last of so many parts of its ttl a session that others keep alive is looked at more often."""
+_ON_PURPOSE = ("departed", "evicted")
+"""How a session ends that somebody ended: it stays ended, also where a lost one rejoins."""
 _MAX_REAPS = 100
 
 
@@ -48,6 +53,8 @@ class Heart:
         self._next_beat, self._reap_at = 0.0, math.inf
         self.thread: threading.Thread | None = None
         session.when_lost = self._lost
+        if session.calls is not None:
+            session.calls.when_due = self.poke
 
     def start(self) -> None:
         """Begin to beat (the announcement was the first beat); restart a thread that died."""
@@ -55,7 +62,7 @@ class Heart:
             if self._stopped or (self.thread is not None and self.thread.is_alive()):
                 self._poke_locked()
                 return
-            self._schedule(self._session.info.heartbeat_interval)
+            self._schedule(self._session.interval)
             self.thread = threading.Thread(target=self._loop, name="comity-heart", daemon=True)
             self.thread.start()
 
@@ -109,7 +116,7 @@ class Heart:
 
     def _lost(self) -> None:
         with self._wake:
-            self._rejoin_now = self._rejoin
+            self._rejoin_now = self._rejoin and not self._session.lost_reason.startswith(_ON_PURPOSE)
             self._poke_locked()
 
     def _rung(self) -> None:
@@ -161,10 +168,10 @@ class Heart:
             self._reap()
 
     def _beat(self, ref: SessionRef) -> None:
-        session, interval = self._session, self._session.info.heartbeat_interval
+        session, interval = self._session, self._session.interval
         sent = session.now()
         try:
-            beat = session.seam.run(session.backend.presence.heartbeat(ref, session.version), self._budget())
+            beat = self._ask(ref, sent)
         except BackendUnavailable:
             session.heartbeat_failed()
             self._schedule(random.uniform(0.5, 1.0) * min(max(interval / 4, _SHORTEST_RETRY), _LONGEST_RETRY))
@@ -173,12 +180,46 @@ class Heart:
         self._next_beat = sent + interval
         if not beat.alive:
             return
+        if session.calls is not None:
+            self._look_before_the_end(sent)
         self.take_hints(beat)
         if changed:
-            known = session.holdings.known()
-            session.take_in(ref, session.seam.run(session.backend.locks.own(ref), self._budget()), known)
+            self._list(ref)
         if session.seam.unsettled:
             session.seam.flush(min(1.0, interval / 2, self._budget()))
+
+    def _list(self, ref: SessionRef) -> None:
+        """Take in what the session holds, and tell what became of the leases that it no longer does."""
+        session = self._session
+        known = session.holdings.known()
+        for lease, ask in session.take_in(ref, session.seam.run(session.backend.locks.own(ref), self._budget()), known):
+            try:
+                reason = became(session.seam.run(ask, self._budget()))
+            except ComityError:
+                reason = UNKNOWN
+            if reason is not None:
+                lease.lose(reason)
+
+    def _ask(self, ref: SessionRef, sent: float) -> Beat:
+        """Send a heartbeat, or only look where others keep the session alive and nothing is under way here."""
+        session, presence, calls = self._session, self._session.backend.presence, self._session.calls
+        if calls is None:
+            return session.seam.run(presence.heartbeat(ref, session.seen), self._budget())
+        if not calls.owed:
+            return session.seam.run(presence.look(ref), self._budget())
+        calls.beaten(sent)
+        try:
+            return session.seam.run(presence.heartbeat(ref, session.seen), self._budget())
+        except BackendUnavailable:
+            calls.missed()
+            raise
+
+    def _look_before_the_end(self, sent: float) -> None:
+        """Look again, and once more, shortly before the session's deadline: another process may have moved it."""
+        session = self._session
+        margin = min(session.info.session_ttl / _LAST_PART, _LONGEST_RETRY)
+        last = max(session.deadline - margin, sent + margin / 2)
+        self._next_beat = min(self._next_beat, last)
 
     def _budget(self) -> float:
         """Return how long a step may take here: no deadline that this thread watches may pass meanwhile."""
@@ -216,4 +257,4 @@ class Heart:
             session.seam.settle(session.backend.presence.depart(ref))
             return
         self._rejoin_now = False
-        self._schedule(session.info.heartbeat_interval)
+        self._schedule(session.interval)

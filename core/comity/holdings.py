@@ -6,6 +6,7 @@ is the truth (the store's records are), but what it says *lost* stays lost.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_OWN_BITS = 16
+"""Bits of a renewal's number that tell whose it is; those above count."""
 _MAX_EARLY = 256
 """Wake-ups kept for requests nobody waits for yet (or any more: the flow gave up)."""
 
@@ -43,8 +46,8 @@ class Watchdog(Protocol):
     def now(self) -> float:
         """Seconds on the clock that judges leases."""
 
-    def over(self, ref: SessionRef) -> str | None:
-        """Say why that incarnation is over, None while it lives."""
+    def why_over(self, ref: SessionRef) -> str | None:
+        """Say why no lease of that incarnation stands here any more, None while it lives."""
 
     def told_lost(self, lease: LeaseState, reason: str) -> None:
         """Take note that a lease was lost, to tell callbacks and hooks."""
@@ -77,7 +80,9 @@ class LeaseState:
         self.flow = flow
         self.count = 1
         """How many acquisitions of a reentrant lease are open."""
-        self.renewals = 0
+        self._renewal = 0
+        self.adopted = False
+        """Whether another process of the session acquired it, or an earlier one."""
         self.told = False
         self._ref = ref
         self._watchdog = watchdog
@@ -115,9 +120,9 @@ class LeaseState:
     def loss(self) -> str | None:
         """Say why the lease is lost, None while it stands or after it was released."""
         if self._lost is None and not self._ended:
-            reason = self._watchdog.over(self._ref)
+            reason = self._watchdog.why_over(self._ref)
             if reason is not None:
-                self.lose(f"its session is over ({reason})")
+                self.lose(reason)
             elif self._expires_at is not None and self._watchdog.now() >= self._expires_at:
                 self.lose("its ttl ran out")
         return self._lost
@@ -187,13 +192,16 @@ class LeaseState:
             self._ended = True
             return False
 
-    def next_renewal(self, expires_at: float | None) -> int:
-        """Number a renewal that may make the lease end at `expires_at`, which holds here before it is sent."""
+    def next_renewal(self, expires_at: float | None, latest: int = 0) -> int:
+        """Number a renewal that may make the lease end at `expires_at`, which holds here before it is sent.
+
+        It is larger than `latest`, one of another process that acts for the session, and no other's.
+        """
         with self._guard:
-            self.renewals += 1
+            self._renewal = ((max(self._renewal, latest) >> _OWN_BITS) + 1 << _OWN_BITS) | secrets.randbits(_OWN_BITS)
             if expires_at is not None:
                 self._expires_at = expires_at if self._expires_at is None else min(expires_at, self._expires_at)
-            return self.renewals
+            return self._renewal
 
     def extend(self, expires_at: float | None) -> None:
         """Set the local deadline of its own ttl."""
@@ -270,6 +278,11 @@ class Holdings:
         self._waiters.pop(request_id, None)
 
     @property
+    def adopted(self) -> bool:
+        """Whether there are leases here that another process may release without a word."""
+        return any(lease.adopted for lease in self.leases())
+
+    @property
     def waiting(self) -> bool:
         """Whether anybody waits."""
         return bool(self._waiters)
@@ -320,18 +333,17 @@ class Holdings:
         """Return the request ids held and waited for, to compare with a listing asked for *after* this."""
         return set(self._leases), set(self._waiters)
 
-    def compare(self, own: Own, known: tuple[Iterable[str], Iterable[str]]) -> None:
-        """Correct what was `known` before the store was asked by its answer."""
+    def compare(self, own: Own, known: tuple[Iterable[str], Iterable[str]]) -> list[LeaseState]:
+        """Correct what was `known` before the store was asked by its answer; return the leases gone without a word."""
         self._tell_losses(own.losses)
         held = {holder.request_id for holder in own.held}
         queued = {contender.request_id for contender in own.waiting}
         leases, waits = known
-        for request_id in leases:
-            if request_id not in held:
-                self.lose(request_id, "the store no longer knows it")
         for request_id in waits:
             if request_id not in queued:
                 self.grant(request_id, None)
+        there = (self._leases.get(request_id) for request_id in leases if request_id not in held)
+        return [lease for lease in there if lease is not None and lease.stands]
 
     def _tell_losses(self, losses: Iterable[Loss]) -> None:
         for loss in losses:

@@ -7,6 +7,7 @@ so the answer is right even if no thread has run since (rules S6, S12).
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import threading
@@ -15,15 +16,17 @@ from typing import TYPE_CHECKING
 import attrs
 
 from comity import tiers
+from comity.calls import Calls
 from comity.errors import Closed, Forked, LockLost, NotAnnounced, SessionLost
 from comity.holdings import Holdings, LeaseState
-from comity.model import Announcement, Liveness
+from comity.model import Announcement, Ended, Liveness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from comity.dispatch import Dispatcher
-    from comity.model import AccessTier, Announced, Beat, Own, SessionInfo, SessionRef
+    from comity.model import AccessTier, Announced, Beat, Own, Renewed, SessionInfo, SessionRef
     from comity.ops import Op
     from comity.plugins import PluginHost
     from comity.ports import Backend
@@ -31,6 +34,22 @@ if TYPE_CHECKING:
 
 OVERDUE = 1.5
 """A heartbeat is overdue after this many intervals."""
+_BEGIN_ANEW = "what it held is given up; connect() begins a session, attach() serves while one lives"
+UNKNOWN = "the store no longer knows it"
+_ASKED_ABOUT = 16
+"""About so many leases that are gone it is asked what became of them."""
+_NOTHING = contextlib.nullcontext()
+_UNHEARD = "deadline"
+"""Why a session is over that was not heard of until its local deadline."""
+_LONGEST_INTERVAL = 10.0
+"""Seconds between two looks of a process that acts for a session, however rarely that one is to be heard."""
+
+
+def became(answer: Renewed | Ended) -> str | None:
+    """Say what became of a lease that is gone without a note of its loss; None when it stands after all."""
+    if not isinstance(answer, Ended):
+        return None
+    return answer.reason or UNKNOWN if answer.lost else "another process that acts for its session released it"
 
 
 class Phase(enum.Enum):
@@ -53,6 +72,8 @@ class OwnSession:
         info: SessionInfo,
         dispatcher: Dispatcher,
         plugins: PluginHost,
+        *,
+        outlives: bool = False,
     ) -> None:
         self.backend, self.seam, self.info = backend, seam, info
         self.dispatcher, self.plugins = dispatcher, plugins
@@ -67,6 +88,10 @@ class OwnSession:
         self.lost_reason = ""
         self.callbacks: list[Callable[[SessionLost], object]] = []
         self.when_lost: Callable[[], None] = lambda: None
+        self.calls = Calls(backend.now) if outlives else None
+        """What is under way, where the session outlives the coordinator: that one beats only while it is used (S13)."""
+        self.attached = False
+        """Whether somebody else began it."""
         self._guard = threading.RLock()
         self._pid = os.getpid()
 
@@ -88,10 +113,16 @@ class OwnSession:
         self.check(action)
         ref = self.ref
         if self.phase is Phase.LIVE and ref is not None and self.over(ref) is None:
+            if self.calls is not None:
+                self.calls.made(self.interval)
             return ref
         if self.phase is Phase.LOST:
-            raise SessionLost(self.info.agent_id, self.lost_reason)
+            raise self.lost()
         raise NotAnnounced(action)
+
+    def lost(self) -> SessionLost:
+        """Return the error that says why the session is over, and the way out."""
+        return SessionLost(self.info.agent_id, self.lost_reason, _BEGIN_ANEW if self.attached else "")
 
     def over(self, ref: SessionRef) -> str | None:
         """Say why incarnation `ref` is over, None while it lives by its local deadline. Raises `Forked`."""
@@ -100,10 +131,17 @@ class OwnSession:
         if self.ref is ref and self.phase is Phase.LIVE:
             if self.now() < self.deadline:
                 return None
-            self.lose(ref, "deadline")
+            self.lose(ref, _UNHEARD)
         if self.ref is not ref:
             return "expired"
         return self.lost_reason or self.phase.value
+
+    def why_over(self, ref: SessionRef) -> str | None:
+        """Say why no lease of incarnation `ref` stands here any more, None while it lives. Raises `Forked`."""
+        reason = self.over(ref)
+        if reason is not None and self.phase is Phase.CLOSED and self.calls is not None:
+            return "its coordinator was closed; the session holds it on"
+        return None if reason is None else f"its session is over ({reason})"
 
     @property
     def inherited(self) -> bool:
@@ -115,9 +153,33 @@ class OwnSession:
         """How sure it is, at this moment, that the others see this session."""
         ref = self.ref
         if self.phase is Phase.LIVE and ref is not None and self.over(ref) is None:
-            overdue = self.now() - self.last_answer > OVERDUE * self.info.heartbeat_interval
+            overdue = self.now() - self.last_answer > OVERDUE * self.interval
             return Liveness.SUSPECT if self.failures or overdue else Liveness.LIVE
         return Liveness.LOST if self.phase is Phase.LOST else Liveness.DEPARTED
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two heartbeats, or looks, of this process."""
+        interval = self.info.heartbeat_interval
+        return interval if self.calls is None else min(interval, _LONGEST_INTERVAL)
+
+    def called(self) -> None:
+        """Note a call that needs no session of one's own, and is a sign of life all the same."""
+        if self.calls is not None and self.phase is Phase.LIVE:
+            self.calls.made(self.interval)
+
+    def under_way(self) -> AbstractContextManager[None]:
+        """Count, for as long as the context lasts, a call that waits for something to happen to this session.
+
+        Whatever waits for longer than a step takes does so inside it: an attached process keeps the session alive
+        by such calls alone.
+        """
+        return _NOTHING if self.calls is None else self.calls.waiting()
+
+    @property
+    def seen(self) -> int:
+        """Up to which version this process answers for what the session lost; one of several leaves that to others."""
+        return self.version if self.calls is None else 0
 
     # Its life
 
@@ -136,7 +198,22 @@ class OwnSession:
             self.last_answer = sent
             self.failures, self.version, self.lost_reason = 0, announced.version, ""
             self.phase = Phase.LIVE
+            if self.calls is not None:
+                self.calls.beaten(sent)
         self.plugins.session_started(self.info)
+        return True
+
+    def join(self, ref: SessionRef, info: SessionInfo, beat: Beat, sent: float) -> bool:
+        """Act for `ref`, which lives by a heartbeat sent at `sent`. False when all was closed meanwhile."""
+        with self._guard:
+            if self.phase is Phase.CLOSED:
+                return False
+            self.ref, self.info, self.attached = ref, info, self.calls is not None
+            self.deadline = sent + info.session_ttl
+            self.last_answer, self.version = sent, beat.version
+            self.phase = Phase.LIVE
+            if self.calls is not None:
+                self.calls.beaten(sent)
         return True
 
     def absorb(self, ref: SessionRef, beat: Beat, sent: float) -> bool:
@@ -147,22 +224,33 @@ class OwnSession:
         with self._guard:
             if self.ref is not ref or self.phase is not Phase.LIVE or self.now() >= self.deadline:
                 return False
-            self.deadline = max(self.deadline, sent + self.info.session_ttl)
+            left = self.info.session_ttl if beat.left_ms is None else beat.left_ms / 1000
+            self.deadline = max(self.deadline, sent + left)
             self.last_answer = max(self.last_answer, sent)
             self.failures = 0
-            return beat.version != self.version
+            return beat.version != self.version or self.holdings.adopted
 
     def heartbeat_failed(self) -> None:
         """Count a heartbeat that got no answer."""
         with self._guard:
             self.failures += 1
 
-    def take_in(self, ref: SessionRef, own: Own, known: tuple[set[str], set[str]]) -> None:
-        """Correct what was known before the listing `own` was asked for."""
-        self.holdings.compare(own, known)
+    def take_in(
+        self, ref: SessionRef, own: Own, known: tuple[set[str], set[str]]
+    ) -> list[tuple[LeaseState, Op[Renewed | Ended]]]:
+        """Correct what was known before the listing `own` was asked for.
+
+        A lease that is gone without a note of its loss was released by another process of the session, or that
+        one has acknowledged the note. Each is returned with the step that asks what became of it (see `became`).
+        """
+        missing = self.holdings.compare(own, known)
         with self._guard:
             if self.ref is ref:
                 self.version = own.version
+        for lease in missing[_ASKED_ABOUT:]:
+            lease.lose(UNKNOWN)
+        renew = self.backend.locks.renew  # one that is numbered 0 changes nothing and tells how the lease stands
+        return [(lease, renew(ref, lease.request_id, 0, None)) for lease in missing[:_ASKED_ABOUT]]
 
     def lose(self, ref: SessionRef, reason: str) -> None:
         """Incarnation `ref` is over without its doing: once, for good, and told to everyone here."""
@@ -170,14 +258,26 @@ class OwnSession:
             if self.ref is not ref or self.phase is not Phase.LIVE:
                 return
             self.phase, self.lost_reason = Phase.LOST, reason
-            self.seam.unsettled.clear()
-            self.seam.unsettled.add(self.backend.presence.depart(ref))
+            self._settle_the_end(ref, reason)
             callbacks = list(self.callbacks)
         self.holdings.lose_all(f"its session is over ({reason})")
         self.plugins.session_lost(self.info, reason)
         for callback in callbacks:
-            self.dispatcher.submit(callback, SessionLost(self.info.agent_id, reason))
+            self.dispatcher.submit(callback, self.lost())
         self.dispatcher.submit(self.when_lost)
+
+    def _settle_the_end(self, ref: SessionRef, reason: str) -> None:
+        """Keep open what the store must still be told, now that the session is over for this process."""
+        unsettled = self.seam.unsettled
+        if self.calls is None:
+            unsettled.clear()
+            unsettled.add(self.backend.presence.depart(ref))
+        elif reason != _UNHEARD:
+            unsettled.clear()
+        else:  # it may live on, kept alive by others, and then what this process gives up must be given back
+            for lease in self.holdings.leases():
+                if lease.stands and not lease.adopted:
+                    unsettled.add(self.backend.locks.release(ref, lease.request_id))
 
     def leave(self) -> Op[bool] | None:
         """Stop living, and return the step that tells the store; None when there is nothing to tell."""
@@ -194,7 +294,7 @@ class OwnSession:
                 return False, None
             ref = self.ref if self.phase is Phase.LIVE else None
             self.phase = Phase.CLOSED  # before anybody wakes: who was blocked is told that all is closed
-            op = None if ref is None else self._departed(ref)
+            op = None if ref is None or self.calls is not None else self._departed(ref)
         self.holdings.ask_again()
         return True, op
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _ACTIONS: Mapping[AccessTier, tuple[str, ...]] = {
     AccessTier.OBSERVER: (
         "announce",
+        "handle",
         "depart",
         "beat",
         "update",

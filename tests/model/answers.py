@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TIMES = {"at_us", "at_ms", "since_ms", "held_ms", "started_ms", "last_heartbeat_ms", "epoch", "claim_us"}
 """Differ from backend to backend and prove nothing."""
-SPANS = {"expires_ms", "retry_ms", "ttl_ms", "next_deadline_ms", "next_due_ms"}
+SPANS = {"expires_ms", "due_ms", "retry_ms", "ttl_ms", "next_deadline_ms", "next_due_ms", "left_ms"}
 TOKENS = {"token", "counter"}
 SOON_MS = 50_000
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import hypothesis
-from hypothesis import Phase
+from hypothesis import Phase, stateful
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from comity.model import (
     Announcement,
@@ -24,15 +25,15 @@ from comity.model import (
     Want,
 )
 from comity.testing.model import ModelBackend
+from tests.model.choices import AGENTS, agents, earlier, modes, names, reasons
 from tests.model.state_rules import StateRules
 from tests.model.subjects import Subject, open_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from tests.model.subjects import Describe, Open
 
-AGENTS = ("ann", "bob", "cid", "dan")
 STEPS = 40
 """In one sequence, at most."""
 SESSION_TTL = 10_000.0
@@ -42,14 +43,8 @@ LONG_MS, BRIEF_MS = 500_000, 1
 MANY = 1000
 _runs = itertools.count(1)
 
-agents = st.sampled_from(AGENTS)
-names = st.sampled_from(("x", "y"))
 flows = st.sampled_from(("", "", "one", "two"))
-modes = st.sampled_from(tuple(Mode))
-earlier = st.integers(0, 12)
-"""Which of the earlier ones: 0 is the latest."""
 ttls = st.sampled_from((None, None, LONG_MS, BRIEF_MS))
-reasons = st.sampled_from(("because", "naïve ☃"))
 
 
 class Differential(StateRules, RuleBasedStateMachine):
@@ -184,10 +179,13 @@ class Differential(StateRules, RuleBasedStateMachine):
     def reap(self) -> None:
         self.both(lambda s: s.backend.presence.reap())
 
-    @rule(agent_id=agents, seen=st.integers(0, 4))
+    @rule(agent_id=agents, seen=st.integers(-1, 4))
     def heartbeat(self, agent_id: str, seen: int) -> None:
         ref = self.ref(agent_id)
-        self.both(lambda s: s.backend.presence.heartbeat(ref, seen))
+        if seen < 0:
+            self.both(lambda s: s.backend.presence.look(ref))
+        else:
+            self.both(lambda s: s.backend.presence.heartbeat(ref, seen))
 
     @rule(agent_id=agents, revision=st.integers(1, 3), status=st.sampled_from("ab"))
     def update(self, agent_id: str, revision: int, status: str) -> None:
@@ -252,13 +250,13 @@ class Differential(StateRules, RuleBasedStateMachine):
         request = self.request(which)
         self.both(lambda s: s.backend.locks.withdraw(request.session, request.request_id, keep=keep))
 
-    @rule(which=earlier, by=st.sampled_from((None, None, None, "ann")))
-    def release(self, which: int, by: str | None) -> None:
+    @rule(which=earlier, by=st.sampled_from((None, None, None, "ann")), tell=st.booleans())
+    def release(self, which: int, by: str | None, tell: bool) -> None:
         request = self.request(which)
         session = self.ref(by) if by else request.session
-        self.both(lambda s: s.backend.locks.release(session, request.request_id))
+        self.both(lambda s: s.backend.locks.release(session, request.request_id, tell=tell))
 
-    @rule(which=earlier, renewal=st.integers(1, 3), ttl_ms=ttls)
+    @rule(which=earlier, renewal=st.integers(0, 3), ttl_ms=ttls)
     def renew(self, which: int, renewal: int, ttl_ms: int | None) -> None:
         request = self.request(which)
         if ttl_ms == BRIEF_MS:
@@ -358,16 +356,27 @@ def _unnumbered(event: Any) -> str:
     return str(event[1:])
 
 
-def play(opener: Open, examples: int, seed: int, *, shrink: bool = True) -> None:
+def _no_rule(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a step that the machine does not choose by itself."""
+
+    def step(self: Differential, *args: Any, **facts: Any) -> None:
+        function(self, *args, **facts)
+
+    return step
+
+
+def play(opener: Open, examples: int, seed: int, *, shrink: bool = True, rules: Collection[str] = ()) -> None:
     """Run sequences of steps on the model and what `opener` opens; the same for the same seed.
 
-    Raises AssertionError at the first difference, with the shortest sequence found if `shrink`.
+    `rules` names those to choose from, all by default: a bug that one of them shows is then found soon, however many
+    others there are. Raises AssertionError at the first difference, with the shortest sequence found if `shrink`.
     """
-
-    @hypothesis.seed(seed)
-    class Machine(Differential):
-        open_other = staticmethod(opener)
-
+    others = {
+        name: _no_rule(member)
+        for name, member in inspect.getmembers(Differential, inspect.isfunction)
+        if rules and name not in rules and hasattr(member, stateful.RULE_MARKER)
+    }
+    machine = type("Machine", (Differential,), {"open_other": staticmethod(opener), **others})
     settings = hypothesis.settings(
         max_examples=examples,
         stateful_step_count=STEPS,
@@ -377,4 +386,4 @@ def play(opener: Open, examples: int, seed: int, *, shrink: bool = True) -> None
         report_multiple_bugs=False,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    run_state_machine_as_test(Machine, settings=settings)
+    stateful.run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=settings)

@@ -84,7 +84,7 @@ local function finish(o, reason)
   local departed = reason == 'departed'
   publish('session.left', departed and sid or '',
     format('{"agent_id":%s,"started_ms":%s,"reason":%s}', json(sid), started or '0', json(reason)))
-  if not departed then tell(o, 'n') end
+  tell(o, 'n')
 end
 
 -- Whether session `o` lives; for steps that end something of it: past its deadline it is ended here.

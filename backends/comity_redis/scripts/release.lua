@@ -1,5 +1,6 @@
 -- Free exactly one grant and hand its name on.
--- ARGV  agent id, incarnation, request id, the name as the caller remembers it, or ''
+-- ARGV  agent id, incarnation, request id, the name as the caller remembers it, or '', and 1 to tell the session's
+--       processes of it (else no more)
 -- Answers  {1 when this step or an earlier try of it freed the grant, else 0; us}
 -- Keeps  L4, L5, X4, X13: its first write only removes, so a full server takes it and all that follows
 --@include _keys.lua
@@ -17,7 +18,7 @@ end
 
 -- The common case: it is held, by this one alone or among readers that are all there, and nobody waits;
 -- and what is left of it, the past claim, is the session's first on a name or takes the place of an earlier one.
-if name and alive and tonumber(alive) > now then
+if name and alive and tonumber(alive) > now and not ARGV[5] then
   local record = call('HGET', LOCKS, name)
   local grant = FS .. gid .. FS .. o .. FS
   local at = record and find(record, grant, 18, true)
@@ -73,6 +74,10 @@ if settled(o) and found then
     s.dirty = true
   end
   call('ZREM', OWN, found)
+  if ARGV[5] then
+    call('HINCRBY', LEASES, ARGV[1] .. FS .. 'v', 1)
+    tell(o, 'n')
+  end
 end
 local score = call('ZSCORE', ENDED, gid)
 if score then

@@ -1,6 +1,6 @@
 -- Let a lease's own time end some time from now, or with its session.
 -- ARGV  agent id, incarnation, request id, renewal (counted from 1), ttl in ms (0: none)
--- Answers  {'R', ms left of the own ttl or -1, us}, {'E', taken, reason, us}, {'L', reason} (session over)
+-- Answers  {'R', ms left of the own ttl or -1, us, the renewal that stands}, {'E', taken, reason, us}, {'L', reason} (session over)
 -- Keeps  L7, X4: a renewal that is not newer than the last one changes nothing
 --@include _keys.lua
 --@include _ended.lua
@@ -26,4 +26,4 @@ if found then
   end
 end
 if not h then return ended(nil, gid) or {'E', 0, '', now_us} end
-return {'R', h.due > 0 and h.due - now or -1, now_us}
+return {'R', h.due > 0 and h.due - now or -1, now_us, h.renewal}

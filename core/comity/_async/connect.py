@@ -39,6 +39,7 @@ def aconnect(
     plugins: Sequence[object] = (),
     strategies: Mapping[str, Strategy] | None = None,
     auto_announce: bool = True,
+    detached: bool = False,
     interceptors: Sequence[Interceptor] = (),
 ) -> AsyncPending[AsyncCoordinator]:
     """Join a namespace as a session, and return the coordinator that acts for it.
@@ -52,7 +53,9 @@ def aconnect(
     `session_ttl`: seconds it is believed to live without a heartbeat (30). `heartbeat_interval`: a
     third of that. `deadline`: seconds a call may take (5). `on_lost`: ``"stop"`` (the default) or
     ``"rejoin"``, when the session is lost. `plugins`, `strategies`: for this coordinator only.
-    With ``auto_announce=False`` nothing is announced; reading works at once.
+    With ``auto_announce=False`` nothing is announced; reading works at once. With ``detached=True`` the session
+    outlives the coordinator: it lives for `session_ttl` after the latest call of whoever acts for it by its `handle`
+    (see `aattach`), and closing leaves it as it is.
     `interceptors` see every step performed (tracing, fault injection).
 
     Raises `BackendUnavailable`, `BackendUnfit`, `AgentIdTaken`, `UnknownBackend`, `InvalidArgument`, `InvalidName`.
@@ -73,6 +76,7 @@ def aconnect(
         plugins=plugins,
         strategies=strategies,
         auto_announce=auto_announce,
+        detached=detached,
         interceptors=interceptors,
     )
     return AsyncPending(pending)
@@ -85,6 +89,7 @@ async def _connect(
     plugins: Sequence[object],
     strategies: Mapping[str, Strategy] | None,
     auto_announce: bool,
+    detached: bool,
     interceptors: Sequence[Interceptor],
     **explicit: Any,
 ) -> AsyncCoordinator:
@@ -100,7 +105,7 @@ async def _connect(
         session_ttl=round(settings.session_ttl, 3),  # as it is stored, in milliseconds
         heartbeat_interval=round(settings.heartbeat_interval, 3),
         host=socket.gethostname(),
-        pid=os.getpid(),
+        pid=0 if detached else os.getpid(),  # no process is the session's own
     )
     backend, owned = open_backend(target, explicit["namespace"])
     try:
@@ -109,7 +114,8 @@ async def _connect(
             info,
             settings,
             owns_backend=owned,
-            rejoin=settings.on_lost == "rejoin",
+            outlived=detached,
+            rejoin=settings.on_lost == "rejoin" and not detached,
             plugins=plugins,
             strategies=strategies,
             interceptors=interceptors,

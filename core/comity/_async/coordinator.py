@@ -17,10 +17,11 @@ from comity._async.sessions import AsyncSessions
 from comity._async.space import AsyncSpace
 from comity._async.stash import AsyncStash
 from comity._async.state import AsyncState
-from comity._colour._async import AsyncHome
+from comity._colour._async import AsyncFlag, AsyncHome
 from comity.dispatch import Dispatcher
 from comity.ear import Ear
-from comity.errors import BackendUnavailable, Closed, ComityError
+from comity.errors import BackendUnavailable, Closed, ComityError, SessionLost
+from comity.handles import write_handle
 from comity.heart import Heart
 from comity.ids import Ids
 from comity.model import AgentCredentials, SessionRef
@@ -29,18 +30,23 @@ from comity.payloads import encode
 from comity.peers import Peers
 from comity.plugins import PluginHost
 from comity.seam import Seam
-from comity.session import OwnSession
+from comity.session import OwnSession, became
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from comity.calls import Calls
     from comity.config import Settings
     from comity.model import Liveness, SessionInfo
     from comity.ports import Backend, Capability
     from comity.seam import Interceptor
     from comity.strategies import Strategy
 
+_NOT_THERE = (
+    "a handle serves as long as its session lives, and only in the store and the namespace it was made in; "
+    "connect() or `comity session start` begins another"
+)
 _MAX_TRIES = 32
 _CLEAN_SECONDS = 0.5
 _JOIN_SECONDS = 6.0
@@ -68,6 +74,7 @@ class AsyncCoordinator:
         settings: Settings,
         *,
         owns_backend: bool,
+        outlived: bool,
         rejoin: bool,
         plugins: Sequence[object],
         strategies: Mapping[str, Strategy] | None,
@@ -77,7 +84,7 @@ class AsyncCoordinator:
         self._dispatcher = Dispatcher(loop=home.loop)
         host = PluginHost(plugins=plugins, strategies=strategies, dispatcher=self._dispatcher, settings=settings)
         seam = Seam(settings.deadline, interceptors)
-        session = OwnSession(backend, seam, info, self._dispatcher, host)
+        session = OwnSession(backend, seam, info, self._dispatcher, host, outlives=outlived)
         self._heart = Heart(session, rejoin=rejoin, rejoined=self._rejoined)
         self._ear = Ear(session, self._heart)
         self._space = AsyncSpace(backend, seam, session, self._heart, self._ear, home, host, settings, Ids())
@@ -115,6 +122,14 @@ class AsyncCoordinator:
     def credentials(self) -> AgentCredentials:
         """The id and the tier it acts with."""
         return AgentCredentials(self.agent_id, self._session.tier)
+
+    @property
+    def handle(self) -> str:
+        """The text by which any process acts for this session: ``comity.attach(url, handle)``. A secret.
+
+        It serves until the session ends; one that rejoins has another. Raises `NotAnnounced`, `SessionLost`.
+        """
+        return write_handle(self._space.require("handle"))
 
     @property
     def liveness(self) -> Liveness:
@@ -159,13 +174,16 @@ class AsyncCoordinator:
     async def announce(self) -> SessionInfo:
         """Join the namespace: from now on the others see this session, and it may hold locks.
 
-        Harmless while it lives. Raises `AgentIdTaken`, `BackendUnavailable`, `Closed`.
+        Harmless while it lives. Raises `AgentIdTaken`, `BackendUnavailable`, `Closed`; `SessionLost` on an attached
+        coordinator whose session is over.
         """
         space, session = self._space, self._session
         space.check("announce")
         ref = session.ref
         if ref is not None and session.over(ref) is None:
             return session.info
+        if session.attached:
+            raise session.lost()
         for op in space.seam.unsettled.all():  # an earlier life may not have ended in the store yet
             if not await space.seam.asettle(op):
                 break
@@ -176,21 +194,45 @@ class AsyncCoordinator:
         if not session.begin(ref, announced, sent):
             await space.seam.asettle(space.backend.presence.depart(ref))
             raise Closed
+        self._start()
+        return session.info
+
+    async def _act_for(self, ref: SessionRef) -> None:
+        """Act for a session that somebody announced, as it is (S13)."""
+        space, session = self._space, self._session
+        presence = space.backend.presence
+        # In this order: when the session lives at the heartbeat, it is this one of which the record was read.
+        info = await space.seam.arun(presence.get(ref.agent_id))
+        sent = session.now()
+        beat = await space.seam.arun(presence.heartbeat(ref, 0))
+        if info is None or not beat.alive:
+            raise SessionLost(ref.agent_id, beat.reason or "no such session is there", _NOT_THERE)
+        self._ear.prepare(ref)
+        if not session.join(ref, info, beat, sent):
+            raise Closed
+        self._start()
+
+    def _start(self) -> None:
+        """Begin to beat and to listen."""
         self._heart.start()
         self._ear.start()
-        if space.plugins.wants_peers:
+        if self._space.plugins.wants_peers:
             self._peers.start()
-        return session.info
 
     async def beat(self) -> Liveness:
         """Send one heartbeat now, beside those that the heart sends by itself; return the liveness after it."""
         space, session = self._space, self._session
         ref = space.require("beat")
         sent = session.now()
-        beat = await space.seam.arun(space.backend.presence.heartbeat(ref, session.version))
+        beat = await space.seam.arun(space.backend.presence.heartbeat(ref, session.seen))
+        if session.calls is not None:
+            session.calls.beaten(sent)
         if session.absorb(ref, beat, sent):
             known = session.holdings.known()
-            session.take_in(ref, await space.seam.arun(space.backend.locks.own(ref)), known)
+            for lease, ask in session.take_in(ref, await space.seam.arun(space.backend.locks.own(ref)), known):
+                reason = became(await space.seam.arun(ask))
+                if reason is not None:
+                    lease.lose(reason)
         return session.liveness
 
     async def update(self, *, status: str | None = None, metadata: Mapping[str, Any] | None = None) -> SessionInfo:
@@ -240,6 +282,7 @@ class AsyncCoordinator:
     async def close(self) -> None:
         """Depart, and free every thread and connection this coordinator made. Idempotent.
 
+        One that is attached, or was connected with ``detached=True``, leaves the session and what it holds as it is.
         Calls that are blocked, and later ones, raise `Closed`; loops over watches and subscriptions end.
         When the store is away the departure is left to the session's deadline.
         """
@@ -253,6 +296,8 @@ class AsyncCoordinator:
         try:
             if op is not None:
                 await space.seam.arun(op)
+            elif session.calls is not None:
+                await self._let_go(session.calls)
         except ComityError:
             pass  # the store is away: the session ends at its deadline
         except BaseException:
@@ -268,6 +313,18 @@ class AsyncCoordinator:
                 await space.backend.aclose()
             await space.home.join(running, _JOIN_SECONDS)
             await self._dispatcher.aclose(_DRAIN_SECONDS)
+
+    async def _let_go(self, calls: Calls) -> None:
+        """Leave nothing half done in a session that goes on: no end of it takes that away."""
+        space, session = self._space, self._session
+        idle = AsyncFlag()
+        if not calls.tell_idle(idle):
+            await idle.wait(_CLEAN_SECONDS)  # those who waited are leaving their queues
+        for op in space.seam.unsettled.all():
+            if not await space.seam.asettle(op):
+                return
+        if calls.owed and session.ref is not None and not session.lost_reason:
+            await space.seam.arun(space.backend.presence.heartbeat(session.ref, 0), _CLEAN_SECONDS)
 
     def _stop(self) -> None:
         """Tell every thread and iterator to end."""

@@ -64,7 +64,7 @@ class AsyncFollowing:
                 return self._ready.popleft()
             if self.closed:
                 return None
-            self._space.check(action)
+            self._space.recheck(action)
             flag = self._follow()
             flag.clear()
             more = await self._read()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from comity.errors import ComityError, InvalidArgument, LockLost
 from comity.holdings import LeaseState
 from comity.model import Ended
+from comity.session import became
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 
 _SHORTEST_TTL, _LONGEST_TTL = 0.001, 366 * 86_400.0
+_MAX_RENEWALS = 8
+_OVER = "it was over already"
 
 
 class AsyncLease(LeaseState):
@@ -37,6 +40,7 @@ class AsyncLease(LeaseState):
         """
         space = self._space
         space.home.check()
+        space.session.called()
         if self._freed is not None:
             return self._freed
         if self.loss() is None and self.close_one():
@@ -44,7 +48,7 @@ class AsyncLease(LeaseState):
         if self.loss() is not None:
             self._freed = False
         else:
-            op = space.backend.locks.release(self._ref, self.request_id)
+            op = space.backend.locks.release(self._ref, self.request_id, tell=self.adopted)
             self._freed = (await space.seam.arun(op)).ok
             if not self._freed:
                 self.lose_after_all(await self._why_lost())
@@ -54,11 +58,10 @@ class AsyncLease(LeaseState):
     async def _why_lost(self) -> str:
         """Ask the store why the lease was over before its release: the news of it has not come yet."""
         try:
-            own = await self._space.seam.arun(self._space.backend.locks.own(self._ref))
+            ask = self._space.backend.locks.renew(self._ref, self.request_id, 0, None)
+            return became(await self._space.seam.arun(ask)) or _OVER
         except ComityError:
-            own = None
-        reasons = [loss.reason for loss in own.losses if loss.request_id == self.request_id] if own else []
-        return reasons[0] if reasons else "it was over when it was released"
+            return _OVER
 
     async def renew(self, ttl: float | None) -> None:
         """Let the lease's own time end `ttl` seconds from now; None: with its session.
@@ -69,17 +72,24 @@ class AsyncLease(LeaseState):
         ttl_ms = check_ttl(ttl)
         space.session.require("locks.renew")
         self.ensure_held()
-        sent = space.session.now()
-        number = self.next_renewal(None if ttl is None else sent + ttl)
-        answer = await space.seam.arun(space.backend.locks.renew(self._ref, self.request_id, number, ttl_ms))
-        if isinstance(answer, Ended):
-            self.lose(answer.reason or "it was over when it was renewed")
-            self.ensure_held()
-        else:
+        latest = 0
+        for _ in range(_MAX_RENEWALS):
+            sent = space.session.now()
+            number = self.next_renewal(None if ttl is None else sent + ttl, latest)
+            answer = await space.seam.arun(space.backend.locks.renew(self._ref, self.request_id, number, ttl_ms))
+            if isinstance(answer, Ended):
+                self.lose(became(answer) or _OVER)
+                self.ensure_held()
+                return
             self.extend(None if answer.ttl_ms is None else sent + answer.ttl_ms / 1000)
             space.heart.look()
+            if answer.renewal == number:
+                return
+            latest = answer.renewal  # another process of the session has renewed it: number it after that
 
     async def __aenter__(self) -> Self:
+        if self._space.session.calls is not None:
+            self._space.session.calls.enter_block()
         return self
 
     async def __aexit__(
@@ -88,6 +98,8 @@ class AsyncLease(LeaseState):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._space.session.calls is not None:
+            self._space.session.calls.leave_block()
         try:
             freed = await self.release()
         except ComityError:
@@ -96,7 +108,7 @@ class AsyncLease(LeaseState):
             return  # the body's own error says more; the release is carried by the next heartbeats
         if freed or error is not None:
             return
-        raise LockLost(self.name, self.token, self.loss() or "it was over when it was released")
+        raise LockLost(self.name, self.token, self.loss() or _OVER)
 
 
 def check_ttl(ttl: float | None) -> int | None:

@@ -79,7 +79,8 @@ class AsyncLocks:
             raise InvalidArgument("timeout", timeout, "give seconds, 0 not to wait, or None to wait for ever")
         flow = current_flow() if owner is None else check_name("owner", owner)
         sent = session.now()
-        request = self._request(ref, name, mode, priority, ttl, flow, wait=timeout != 0 and space.ear.listening)
+        waits = timeout != 0 and space.ear.listening and session.calls is None  # else it begins with a question
+        request = self._request(ref, name, mode, priority, ttl, flow, wait=waits)
         contender = None if strategy is None else self._conflicts.contender(strategy, sent)
         if reentrant:
             held = self._reenter(name, request.wants[0].mode, flow)
@@ -198,9 +199,10 @@ class AsyncLocks:
                 continue
             lease = known.get(holder.request_id)
             if not isinstance(lease, AsyncLease):
-                until = None if holder.expires_ms is None else sent + holder.expires_ms / 1000
+                until = None if holder.due_ms is None else sent + holder.due_ms / 1000
                 facts = (ref, holder.request_id, holder.name, holder.mode, holder.token, until, holder.flow)
                 lease = AsyncLease(space, *facts)
+                lease.adopted = True
                 space.session.holdings.add(lease)
             leases.append(lease)
         return leases

@@ -37,6 +37,12 @@ class AsyncSpace:
         """Let a call pass that needs no session of one's own; see `OwnSession.check`."""
         self.home.check()
         self.session.check(action)
+        self.session.called()
+
+    def recheck(self, action: str) -> None:
+        """Let a loop go on that follows something: no call of its own, and so no sign of life."""
+        self.home.check()
+        self.session.check(action)
 
     def require(self, action: str) -> SessionRef:
         """Let a call pass that acts for the session; see `OwnSession.require`."""

@@ -66,7 +66,7 @@ class Following:
                 return self._ready.popleft()
             if self.closed:
                 return None
-            self._space.check(action)
+            self._space.recheck(action)
             flag = self._follow()
             flag.clear()
             more = self._read()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from comity.errors import ComityError, InvalidArgument, LockLost
 from comity.holdings import LeaseState
 from comity.model import Ended
+from comity.session import became
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _SHORTEST_TTL, _LONGEST_TTL = 0.001, 366 * 86_400.0
+_MAX_RENEWALS = 8
+_OVER = "it was over already"
 
 
 class Lease(LeaseState):
@@ -39,6 +42,7 @@ class Lease(LeaseState):
         """
         space = self._space
         space.home.check()
+        space.session.called()
         if self._freed is not None:
             return self._freed
         if self.loss() is None and self.close_one():
@@ -46,7 +50,7 @@ class Lease(LeaseState):
         if self.loss() is not None:
             self._freed = False
         else:
-            op = space.backend.locks.release(self._ref, self.request_id)
+            op = space.backend.locks.release(self._ref, self.request_id, tell=self.adopted)
             self._freed = (space.seam.run(op)).ok
             if not self._freed:
                 self.lose_after_all(self._why_lost())
@@ -56,11 +60,10 @@ class Lease(LeaseState):
     def _why_lost(self) -> str:
         """Ask the store why the lease was over before its release: the news of it has not come yet."""
         try:
-            own = self._space.seam.run(self._space.backend.locks.own(self._ref))
+            ask = self._space.backend.locks.renew(self._ref, self.request_id, 0, None)
+            return became(self._space.seam.run(ask)) or _OVER
         except ComityError:
-            own = None
-        reasons = [loss.reason for loss in own.losses if loss.request_id == self.request_id] if own else []
-        return reasons[0] if reasons else "it was over when it was released"
+            return _OVER
 
     def renew(self, ttl: float | None) -> None:
         """Let the lease's own time end `ttl` seconds from now; None: with its session.
@@ -71,17 +74,24 @@ class Lease(LeaseState):
         ttl_ms = check_ttl(ttl)
         space.session.require("locks.renew")
         self.ensure_held()
-        sent = space.session.now()
-        number = self.next_renewal(None if ttl is None else sent + ttl)
-        answer = space.seam.run(space.backend.locks.renew(self._ref, self.request_id, number, ttl_ms))
-        if isinstance(answer, Ended):
-            self.lose(answer.reason or "it was over when it was renewed")
-            self.ensure_held()
-        else:
+        latest = 0
+        for _ in range(_MAX_RENEWALS):
+            sent = space.session.now()
+            number = self.next_renewal(None if ttl is None else sent + ttl, latest)
+            answer = space.seam.run(space.backend.locks.renew(self._ref, self.request_id, number, ttl_ms))
+            if isinstance(answer, Ended):
+                self.lose(became(answer) or _OVER)
+                self.ensure_held()
+                return
             self.extend(None if answer.ttl_ms is None else sent + answer.ttl_ms / 1000)
             space.heart.look()
+            if answer.renewal == number:
+                return
+            latest = answer.renewal  # another process of the session has renewed it: number it after that
 
     def __enter__(self) -> Self:
+        if self._space.session.calls is not None:
+            self._space.session.calls.enter_block()
         return self
 
     def __exit__(
@@ -90,6 +100,8 @@ class Lease(LeaseState):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._space.session.calls is not None:
+            self._space.session.calls.leave_block()
         try:
             freed = self.release()
         except ComityError:
@@ -98,7 +110,7 @@ class Lease(LeaseState):
             return  # the body's own error says more; the release is carried by the next heartbeats
         if freed or error is not None:
             return
-        raise LockLost(self.name, self.token, self.loss() or "it was over when it was released")
+        raise LockLost(self.name, self.token, self.loss() or _OVER)
 
 
 def check_ttl(ttl: float | None) -> int | None:

@@ -81,7 +81,8 @@ class Locks:
             raise InvalidArgument("timeout", timeout, "give seconds, 0 not to wait, or None to wait for ever")
         flow = current_flow() if owner is None else check_name("owner", owner)
         sent = session.now()
-        request = self._request(ref, name, mode, priority, ttl, flow, wait=timeout != 0 and space.ear.listening)
+        waits = timeout != 0 and space.ear.listening and session.calls is None  # else it begins with a question
+        request = self._request(ref, name, mode, priority, ttl, flow, wait=waits)
         contender = None if strategy is None else self._conflicts.contender(strategy, sent)
         if reentrant:
             held = self._reenter(name, request.wants[0].mode, flow)
@@ -200,9 +201,10 @@ class Locks:
                 continue
             lease = known.get(holder.request_id)
             if not isinstance(lease, Lease):
-                until = None if holder.expires_ms is None else sent + holder.expires_ms / 1000
+                until = None if holder.due_ms is None else sent + holder.due_ms / 1000
                 facts = (ref, holder.request_id, holder.name, holder.mode, holder.token, until, holder.flow)
                 lease = Lease(space, *facts)
+                lease.adopted = True
                 space.session.holdings.add(lease)
             leases.append(lease)
         return leases

@@ -24,6 +24,10 @@ _UNHEARD_PAUSE = 0.25
 _MARGIN = 0.001
 _LISTENING_WAIT = 2.0
 _WAY_OUT = "release what you hold before you wait, or take locks in the same order everywhere"
+_TAKEN_WITHIN = 3
+"""Intervals in which an attached process takes what was granted to it."""
+_TAKING = 1
+"""The number of that renewal: smaller than any of a lease's own (`LeaseState.next_renewal`)."""
 
 
 class Wait:
@@ -37,6 +41,7 @@ class Wait:
         contender: Contender | None,
     ) -> None:
         self._space, self._request = space, request
+        self._ttl_ms = request.ttl_ms
         self._until, self._contender = until, contender
         self._flag = Flag()
         self._holders: tuple[Holder, ...] = ()
@@ -54,7 +59,9 @@ class Wait:
             waiter = space.session.holdings.await_grant(request.request_id, self._flag, self._began)
             space.ear.attend()
             space.session.require("locks.acquire")  # whoever ended it before this wait was registered woke nobody
-            return self._wait(waiter, answer, sent)
+            with space.session.under_way():
+                granted, sent = self._wait(waiter, answer, sent)
+                return self._take(granted, sent)
         except LockTimeout:
             raise  # has withdrawn
         except BaseException:
@@ -87,7 +94,7 @@ class Wait:
             else:
                 self._listen()
             self._flag.clear()
-            if waiter.granted is not None and self._request.ttl_ms is None:
+            if waiter.granted is not None and self._ttl_ms is None:
                 space.session.require("locks.acquire")  # a process stopped for long reads its wake-ups after its end
                 return waiter.granted, sent
             answer, sent = self._ask()
@@ -120,7 +127,36 @@ class Wait:
         if not ear.tell_up(self._flag):
             self._flag.wait(min(_LISTENING_WAIT, max(self._left(), 0.0)))
             ear.forget_up(self._flag)
-        self._request = attrs.evolve(self._request, wait=True, listener=ear.address)
+        ttl_ms = self._ttl_ms
+        if self._space.session.calls is not None:
+            longest = round(_TAKEN_WITHIN * self._space.session.interval * 1000)
+            ttl_ms = longest if ttl_ms is None else min(ttl_ms, longest)
+        self._request = attrs.evolve(self._request, wait=True, listener=ear.address, ttl_ms=ttl_ms)
+
+    def _take(self, granted: Granted, sent: float) -> tuple[Granted, float]:
+        """Make a grant last as long as was asked for.
+
+        The process of a session that others keep alive may be killed while it waits. What is granted to it then
+        would be held by nobody, for as long as the session lives: so it queues for a short lease, and takes it here.
+        """
+        space, request = self._space, self._request
+        while request.ttl_ms != self._ttl_ms:
+            space.session.require("locks.acquire")
+            sent = space.session.now()
+            op = space.backend.locks.renew(request.session, request.request_id, _TAKING, self._ttl_ms)
+            budget = max(min(space.seam.deadline, self._left()), UNDO_SECONDS)
+            try:
+                answer = space.seam.run(op, budget)
+            except BackendUnavailable:
+                if self._left() <= 0:
+                    raise
+                continue
+            if isinstance(answer, Ended):
+                late = answer.reason in ("", "ttl")
+                why = "it was granted, and not taken in time" if late else answer.reason
+                raise LockLost(request.wants[0].name, granted.token, why)
+            return Granted(granted.token, answer.ttl_ms, answer.at_us), sent
+        return granted, sent
 
     def _contend(self) -> Granted | None:
         """Let the strategy decide against the holders, if there is one; a grant ends the wait."""

@@ -71,7 +71,7 @@ class Watching(Generic[C]):
     def _begin(self) -> C | None:
         """Take a snapshot; None when the store is away: ask again."""
         space = self._space
-        space.check(self._action)
+        space.recheck(self._action)
         try:
             snapshot, place = self._snapshot(after_gap=self._gap)
         except BackendUnavailable as error:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from comity.cli import doctor, events, locks, plugins, sessions
+from comity.cli import doctor, events, locking, locks, plugins, session, sessions
 from comity.cli import run as running
 from comity.cli.demo import command as demo
 from comity.cli.exits import Exit, status_of, tell
@@ -23,15 +23,29 @@ EPILOG = examples(
     "75 lease not had; 76 lease lost; 77 tier too low; 126, 127 command cannot run, not found; "
     "128+N ended by signal N. Colours: not in pipes, nor with NO_COLOR."
 )
-_OURS: dict[str, tuple[Callable[..., None], str, str]] = {
+_Command = tuple[Callable[..., None], str, str]
+"""What it does, in one line for the list, and the end of its help."""
+_OURS: dict[str, _Command] = {
     "demo": (demo.demo, "See it work, with a verdict.", demo.EPILOG),
     "sessions": (sessions.sessions, "Who is there, in which state.", sessions.EPILOG),
     "locks": (locks.locks, "Who holds what, who waits.", locks.EPILOG),
     "events": (events.events, "What happened, what happens.", events.EPILOG),
     "run": (running.run, "Hold a lock around a command.", running.EPILOG),
+    "lock": (locking.lock, "Lock names for the session.", locking.LOCK_EPILOG),
+    "unlock": (locking.unlock, "Unlock what the session holds.", locking.UNLOCK_EPILOG),
     "doctor": (doctor.doctor, "What is wrong, and the fix.", doctor.EPILOG),
     "plugins": (plugins.plugins, "What is installed and in use.", plugins.EPILOG),
 }
+_GROUPS: dict[str, tuple[str, dict[str, _Command]]] = {
+    "session": (
+        "A session for many commands.",
+        {
+            "start": (session.start, "Begin one.", session.START_EPILOG),
+            "end": (session.end, "End it.", session.END_EPILOG),
+        },
+    ),
+}
+"""Commands of two words, by the first."""
 _STOPS_AT_COMMAND = {"allow_interspersed_args": False}
 """What follows the first word that is no option is the command's, with or without ``--`` before it."""
 _WITH_VALUE = {"--url", "--namespace"}
@@ -73,7 +87,12 @@ def build(argv: Sequence[str]) -> typer.Typer:
     for name, (function, summary, epilog) in _OURS.items():
         settings = _STOPS_AT_COMMAND if name == "run" else None
         app.command(name, short_help=summary, epilog=epilog, context_settings=settings)(function)
-    if _asked_for(argv) not in _OURS:
+    for name, (summary, commands) in _GROUPS.items():
+        group = typer.Typer(rich_markup_mode=None, help=summary)
+        for word, (function, short, epilog) in commands.items():
+            group.command(word, short_help=short, epilog=epilog)(function)
+        app.add_typer(group, name=name, short_help=summary)
+    if _asked_for(argv) not in {*_OURS, *_GROUPS}:
         for name, command in _of_plugins().items():
             if isinstance(command, typer.Typer):
                 app.add_typer(command, name=name)
@@ -102,7 +121,7 @@ def _of_plugins() -> dict[str, Callable[..., Any]]:
     except ComityError as error:  # help is still to be had with a wrong setting
         err(f"comity: plugins are left out: {clean(error)}")
         return {}
-    return host.cli_commands(reserved=_OURS)
+    return host.cli_commands(reserved=(*_OURS, *_GROUPS))
 
 
 def _wants_json(argv: Sequence[str]) -> bool:

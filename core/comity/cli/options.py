@@ -33,10 +33,26 @@ class Target(NamedTuple):
         return comity.connect(self.url, namespace=self.namespace, session_type="cli", auto_announce=False)
 
     def joining(self, **more: Any) -> "Coordinator":
-        """Connect and join as a session."""
+        """Connect and join as a session that ends with the command, whatever ``COMITY_SESSION`` says."""
         import comity
 
         return comity.connect(self.url, namespace=self.namespace, session_type="cli", **more)
+
+    def acting(self, *, needs: str = "") -> "Coordinator":
+        """Act for the session of ``COMITY_SESSION``, else for one that ends with the command.
+
+        `needs`: why only a session that outlives the command will do, as a clause such as ``"a lock is kept by a
+        session that outlives the command"``. Then one must be named, or `InvalidSetting` says so.
+        """
+        import comity
+        from comity.errors import InvalidSetting
+        from comity.handles import VARIABLE
+
+        if os.environ.get(VARIABLE):
+            return comity.attach(self.url, namespace=self.namespace)
+        if needs:
+            raise InvalidSetting(f'{needs}, and {VARIABLE} names none; begin one: eval "$(comity session start)"')
+        return self.joining()
 
 
 def target(ctx: typer.Context, url: str | None, namespace: str | None, json: bool) -> Target:

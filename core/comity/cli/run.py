@@ -2,12 +2,12 @@
 
 import enum
 import json as js
-import threading
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from comity.cli.acquiring import acquire
 from comity.cli.exits import Exit, tell
 from comity.cli.options import Json, Namespace, Target, Url, examples, target
 from comity.cli.screen import clean, err
@@ -15,7 +15,7 @@ from comity.cli.screen import clean, err
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from comity import Coordinator, Lease
+    from comity import Lease
     from comity.cli.child import Signals
 
 EPILOG = (
@@ -28,7 +28,6 @@ EPILOG = (
     "status is the command's own, 128+N when signal N ended it; 75 when the lease was not had; 76 when it was "
     "lost and the command stopped for that."
 )
-_SAY_AFTER = 1.0
 
 
 class OnLost(enum.StrEnum):
@@ -69,7 +68,9 @@ def run(
             # Only the program's name is told to others: arguments may hold secrets.
             with at.joining(metadata={"command": PurePath(command[0]).name}) as me:
                 try:
-                    lease = _acquire(me, lock, timeout, priority, strategy, shared=shared, quiet=quiet or at.json)
+                    mode = "shared" if shared else "exclusive"
+                    how = {"mode": mode, "priority": priority, "strategy": strategy}
+                    lease = acquire(me, lock, timeout=timeout, quiet=quiet or at.json, **how)
                 except (LockError, SessionError) as error:
                     raise typer.Exit(tell(type(error).__name__, str(error), Exit.NOT_HAD, as_json=at.json)) from None
                 signals.keep()
@@ -77,38 +78,6 @@ def run(
         except Interrupted as interrupted:
             status = Exit.SIGNALLED + interrupted.number
     raise typer.Exit(status)
-
-
-def _acquire(
-    me: "Coordinator",
-    lock: str,
-    timeout: float | None,
-    priority: int,
-    strategy: str | None,
-    *,
-    shared: bool,
-    quiet: bool,
-) -> "Lease":
-    mode = "shared" if shared else "exclusive"
-    late = threading.Timer(_SAY_AFTER, _say_who_holds, (me, lock))
-    late.daemon = True
-    if not quiet and timeout != 0:
-        late.start()
-    try:
-        return me.locks.acquire(lock, timeout=timeout, mode=mode, priority=priority, strategy=strategy)
-    finally:
-        late.cancel()
-
-
-def _say_who_holds(me: "Coordinator", lock: str) -> None:
-    from comity.errors import ComityError
-
-    try:
-        holder = me.locks.holder(lock)
-    except ComityError:
-        return  # the wait itself tells what is wrong
-    if holder is not None:
-        err(f"comity: waiting for {clean(lock)}, held by {clean(holder.agent_id)} for {holder.held_for:.0f} s")
 
 
 def _hold(

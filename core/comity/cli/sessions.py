@@ -52,10 +52,13 @@ def sessions(
 
 
 def is_late(picture: "Picture", info: "SessionInfo") -> bool:
-    """Tell whether the session's heartbeat is overdue, though its lease still runs."""
+    """Tell whether the session's heartbeat is overdue, though its lease still runs.
+
+    One that no process keeps alive owes none (``comity session start``).
+    """
     from comity.cli.picture import LATE
 
-    return picture.since(info.last_heartbeat_ms) > LATE * info.heartbeat_interval
+    return info.pid != 0 and picture.since(info.last_heartbeat_ms) > LATE * info.heartbeat_interval
 
 
 def _some(names: list[str]) -> str:
@@ -76,7 +79,7 @@ def _row(picture: "Picture", info: "SessionInfo", since_ms: int) -> list[Cell]:
         _some([holder.name for holder in picture.held_by(info.agent_id)]),
         _some([contender.name for contender in picture.wanted_by(info.agent_id)]),
         span(picture.since(info.last_heartbeat_ms)) + " ago",
-        f"{clean(info.host, 40)}:{info.pid}",
+        clean(info.host, 40) + (f":{info.pid}" if info.pid else ""),
     ]
 
 

@@ -25,13 +25,11 @@ class AgentIdTaken(SessionError):
 class SessionLost(SessionError):
     """This session ended without its doing; all it held is given up."""
 
-    def __init__(self, agent_id: str, reason: str = "expired") -> None:
-        """Name the session and the `reason` (``expired``, ``evicted``, ``deadline``...)."""
+    def __init__(self, agent_id: str, reason: str = "expired", advice: str = "") -> None:
+        """Name the session, the `reason` (``expired``, ``evicted``, ``deadline``...) and another way out than usual."""
         self.agent_id, self.reason = agent_id, reason
-        super().__init__(
-            f"session {agent_id} is lost ({reason}) and all it held is given up; "
-            'call announce() to start anew, or connect with on_lost="rejoin"',
-        )
+        usual = 'all it held is given up; call announce() to start anew, or connect with on_lost="rejoin"'
+        super().__init__(f"session {agent_id} is lost ({reason}): {advice or usual}")
 
 
 class NoSuchSession(SessionError):

@@ -76,6 +76,8 @@ class Holder:
     flow: str = ""
     held_ms: int = 0
     """For how long it has been held, at the read."""
+    due_ms: int | None = attrs.field(default=None, repr=False)
+    """Until the lease's own time ends, at the read; None when it lasts as long as its session."""
 
     @property
     def since(self) -> dt.datetime:
@@ -202,10 +204,14 @@ class Withdrawn:
 
 @attrs.frozen
 class Renewed:
-    """The lease's own time now ends `ttl_ms` after the step (None: with its session)."""
+    """The lease's own time now ends `ttl_ms` after the step (None: with its session).
+
+    `renewal`: the number of the renewal that stands, another one than asked for when it was too late.
+    """
 
     ttl_ms: int | None
     at_us: int = 0
+    renewal: int = 0
 
 
 @attrs.frozen

@@ -255,6 +255,8 @@ class Beat:
     live: int = 0
     reason: str = ""
     """Why it is over: ``expired``, ``departed``, ``evicted``; empty where the store cannot tell."""
+    left_ms: int | None = None
+    """Until the session's own deadline; None for a heartbeat, after which it is the whole ttl."""
 
 
 @attrs.frozen

@@ -58,14 +58,18 @@ class Locks(Protocol):
         Works while the store is full.
         """
 
-    def release(self, session: SessionRef, request_id: str) -> Op[Released]:
-        """Free exactly this grant. Works while the store is full. Undo, outcome unknown: itself."""
+    def release(self, session: SessionRef, request_id: str, *, tell: bool = False) -> Op[Released]:
+        """Free exactly this grant. Works while the store is full. Undo, outcome unknown: itself.
+
+        `tell`: another process of the session may think that it holds it. Then the step counts as a change made
+        by somebody else (`Beat.version`), and the session's listeners are woken with ``NEWS``.
+        """
 
     def renew(self, session: SessionRef, request_id: str, renewal: int, ttl_ms: int | None) -> Op[Renewed | Ended]:
         """Let the lease's own time end `ttl_ms` from now (None: as its session does).
 
-        `renewal` counts the renewals of the lease from 1: one not larger than the last applied
-        changes nothing and answers the present state. Raises `SessionLost`.
+        `renewal` grows from 1 with each renewal of the lease: one not larger than the last applied
+        changes nothing and answers the present state (so that 0 asks for it). Raises `SessionLost`.
         """
 
     def preempt(self, request: LockRequest, token: int, reason: str) -> Op[Granted | Changed | Ended]:

@@ -31,10 +31,14 @@ class Presence(Protocol):
         Works while the store is out of memory (X13).
         """
 
+    def look(self, session: SessionRef) -> Op[Beat]:
+        """Read what a heartbeat would answer, with `Beat.left_ms`, and move nothing."""
+
     def depart(self, session: SessionRef) -> Op[bool]:
         """End the session: free its leases to the next waiters, drop its queue places, publish ``session.left``.
 
         True when this step or an earlier try of it ended the session, False when it was over or never was.
+        Wakes the session's listeners with ``NEWS``: other processes may act for it.
         Even then a late `announce` of the incarnation has no effect any more. Works while the store is full.
         """
 

@@ -15,7 +15,7 @@ import pytest
 
 _PARTS = (
     *("changes", "claims", "conflicts", "corrupt", "deadlock", "ends", "fences", "leases", "liveness", "locks"),
-    *("namespaces", "presence", "pubsub", "queue", "retries", "state", "tasks"),
+    *("namespaces", "presence", "pubsub", "queue", "retries", "sharing", "state", "tasks"),
 )
 # Before they are imported, so that a failing assertion tells the values.
 pytest.register_assert_rewrite(
@@ -42,6 +42,7 @@ from comity.testing.kit.steps_presence import PresenceSteps  # noqa: E402
 from comity.testing.kit.steps_pubsub import PubSubSteps  # noqa: E402
 from comity.testing.kit.steps_queue import QueueSteps  # noqa: E402
 from comity.testing.kit.steps_retries import RetrySteps  # noqa: E402
+from comity.testing.kit.steps_sharing import SharingSteps  # noqa: E402
 from comity.testing.kit.steps_state import StateSteps  # noqa: E402
 from comity.testing.kit.steps_tasks import TaskSteps  # noqa: E402
 
@@ -63,6 +64,7 @@ __all__ = [
     "PubSubSteps",
     "QueueSteps",
     "RetrySteps",
+    "SharingSteps",
     "Stage",
     "StateSteps",
     "StepContract",
@@ -79,6 +81,7 @@ class StepContract(
     LeaseSteps,
     DeadlockSteps,
     RetrySteps,
+    SharingSteps,
     PubSubSteps,
     ConflictSteps,
     StateSteps,

@@ -41,8 +41,7 @@ def end_session(space: Namespace, session: Session, reason: str, end: End = End.
     for name in sorted({name for entry in given_up for name in names_of(entry)}):
         serve(space, name)
     give_up_work(space, ref, reason)
-    if end is not End.RELEASED:
-        space.wake(ref, WakeKind.NEWS)
+    space.wake(ref, WakeKind.NEWS)
 
 
 def due(space: Namespace) -> list[Session]:

@@ -17,6 +17,7 @@ from comity.model import (
     Queued,
     Released,
     Renewed,
+    WakeKind,
     Withdrawn,
 )
 from comity.testing.model.deadlock import cycle
@@ -165,7 +166,7 @@ class ModelLocks:
 
         return self._steps.write("locks.withdraw", step, undo)
 
-    def release(self, session: SessionRef, request_id: str) -> ModelOp[Released]:
+    def release(self, session: SessionRef, request_id: str, *, tell: bool = False) -> ModelOp[Released]:
         """Free exactly this grant; tell the truth again when asked again (L4)."""
         space = self._space
 
@@ -173,12 +174,15 @@ class ModelLocks:
             entry = self._find(session, request_id)
             if entry:
                 remove(space, entry, End.RELEASED if entry.holds else End.WITHDRAWN)
+                if tell:
+                    space.sessions[session.agent_id].version += 1
+                    space.wake(session, WakeKind.NEWS)
                 serve(space, wanted(entry.request))
             mark = space.requests_over.of(request_id)
             return Released(mark is not None and mark.end is End.RELEASED, space.now_us)
 
         def undo(answer: Released | None) -> Op[object] | None:
-            return self.release(session, request_id) if answer is None else None
+            return self.release(session, request_id, tell=tell) if answer is None else None
 
         return self._steps.write("locks.release", step, undo)
 
@@ -218,7 +222,7 @@ class ModelLocks:
             if renewal > entry.renewal:
                 entry.renewal = renewal
                 entry.due_ms = None if ttl_ms is None else space.now_ms + ttl_ms
-            return Renewed(granted(space, entry).ttl_ms, space.now_us)
+            return Renewed(granted(space, entry).ttl_ms, space.now_us, entry.renewal)
 
         return self._steps.write("locks.renew", step)
 

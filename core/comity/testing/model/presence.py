@@ -55,6 +55,19 @@ def ms_to_next_deadline(space: Namespace, besides: SessionRef | None = None) -> 
     return min(deadlines) - space.now_ms if deadlines else None
 
 
+def beat_of(space: Namespace, ref: SessionRef) -> Beat:
+    """Answer whether a session lives, with what its process wants to know of the namespace."""
+    there = space.living(ref)
+    if there is None:
+        return Beat(alive=False, reason=space.why_over(ref))
+    return Beat(
+        alive=True,
+        version=there.version,
+        next_deadline_ms=ms_to_next_deadline(space, besides=ref),
+        live=sum(space.lives(other) for other in space.sessions.values()),
+    )
+
+
 class ModelPresence:
     """`comity.ports.Presence` over a dict of sessions."""
 
@@ -103,18 +116,23 @@ class ModelPresence:
 
         def step() -> Beat:
             beating = space.living(ref)
-            if beating is None:
-                return Beat(alive=False, reason=space.why_over(ref))
-            beating.heard_ms = space.now_ms
-            beating.losses = [(made, loss) for made, loss in beating.losses if made > seen]
-            return Beat(
-                alive=True,
-                version=beating.version,
-                next_deadline_ms=ms_to_next_deadline(space, besides=ref),
-                live=sum(space.lives(other) for other in space.sessions.values()),
-            )
+            if beating is not None:
+                beating.heard_ms = space.now_ms
+                beating.losses = [(made, loss) for made, loss in beating.losses if made > seen]
+            return beat_of(space, ref)
 
         return self._steps.write("presence.heartbeat", step)
+
+    def look(self, session: SessionRef) -> ModelOp[Beat]:
+        """Tell what a heartbeat would, and how long the session lives without one (S13)."""
+        space, ref = self._space, session
+
+        def step() -> Beat:
+            there = space.living(ref)
+            left_ms = None if there is None else there.deadline_ms - space.now_ms
+            return attrs.evolve(beat_of(space, ref), left_ms=left_ms)
+
+        return self._steps.read("presence.look", step)
 
     def depart(self, session: SessionRef) -> ModelOp[bool]:
         """End the session by its own will, and let no late announcement bring it back (S7)."""

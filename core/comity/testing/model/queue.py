@@ -79,6 +79,7 @@ def described(space: Namespace, entry: Entry) -> tuple[Holder, ...]:
             request_id=entry.id,
             flow=entry.request.flow,
             held_ms=space.now_ms - entry.since_ms,
+            due_ms=None if entry.due_ms is None else entry.due_ms - space.now_ms,
         )
         for want in entry.request.wants
     )

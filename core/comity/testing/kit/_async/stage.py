@@ -7,7 +7,7 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Any
 
-from comity import aconnect
+from comity import aattach, aconnect
 from comity.model import SYSTEM_TOPIC, TopicPosition
 from comity.testing.faults import Faults
 
@@ -49,6 +49,15 @@ class AsyncFlowStage:
         backend = options.pop("backend", None) or self.backend()
         interceptors = [faults, *options.pop("interceptors", ())]
         coordinator = await aconnect(backend, agent_id=agent_id, interceptors=interceptors, **options)
+        return self._keep(coordinator, faults)
+
+    async def attach(self, handle: str, **options: Any) -> AsyncCoordinator:
+        """Act for a session from one more coordinator, on a backend and with faults of its own, as another process."""
+        faults = Faults()
+        coordinator = await aattach(self.backend(), handle, interceptors=[faults], **options)
+        return self._keep(coordinator, faults)
+
+    def _keep(self, coordinator: AsyncCoordinator, faults: Faults) -> AsyncCoordinator:
         self._coordinators.append(coordinator)
         self._faults[id(coordinator)] = faults
         return coordinator

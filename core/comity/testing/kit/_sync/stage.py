@@ -9,7 +9,7 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Any
 
-from comity import connect
+from comity import attach, connect
 from comity.model import SYSTEM_TOPIC, TopicPosition
 from comity.testing.faults import Faults
 
@@ -51,6 +51,15 @@ class FlowStage:
         backend = options.pop("backend", None) or self.backend()
         interceptors = [faults, *options.pop("interceptors", ())]
         coordinator = connect(backend, agent_id=agent_id, interceptors=interceptors, **options)
+        return self._keep(coordinator, faults)
+
+    def attach(self, handle: str, **options: Any) -> Coordinator:
+        """Act for a session from one more coordinator, on a backend and with faults of its own, as another process."""
+        faults = Faults()
+        coordinator = attach(self.backend(), handle, interceptors=[faults], **options)
+        return self._keep(coordinator, faults)
+
+    def _keep(self, coordinator: Coordinator, faults: Faults) -> Coordinator:
         self._coordinators.append(coordinator)
         self._faults[id(coordinator)] = faults
         return coordinator

@@ -1,0 +1,117 @@
+"""``comity lock`` and ``comity unlock``: locks that the session of COMITY_SESSION keeps after the command."""
+
+import json as js
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from comity.cli.acquiring import acquire
+from comity.cli.exits import Exit, tell
+from comity.cli.options import Json, Namespace, Target, Url, examples, target
+from comity.cli.screen import clean, err, out
+
+if TYPE_CHECKING:
+    from comity import Coordinator, Lease
+
+LOCK_EPILOG = examples(
+    "comity lock src/app.py --timeout 60\nwait in line, at most a minute: status 75 when it was not had",
+    "comity lock db migrations --timeout 0\nboth at once, or neither",
+)
+UNLOCK_EPILOG = examples(
+    "comity unlock src/app.py\nthe next in line has it in the same step",
+    "comity unlock --all\nall that the session holds",
+)
+_KEPT = "a lock is kept by a session that outlives the command"
+_FLOW = "comity lock"
+"""All commands of a session are one flow: what one of them holds, the next one does not wait for unnoticed."""
+
+
+def lock(
+    ctx: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="What to lock.", show_default=False)],
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="S", help="Wait at most S seconds; 0: not at all; default: for ever.")
+    ] = None,
+    shared: Annotated[bool, typer.Option("--shared", help="Share them with other readers.")] = False,
+    priority: Annotated[int, typer.Option(help="Larger is served first.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not tell of waiting.")] = False,
+    url: Url = None,
+    namespace: Namespace = None,
+    json: Json = False,
+) -> None:
+    """Lock names for the session of COMITY_SESSION, all or none; it keeps them until it unlocks them or ends."""
+    from comity.cli.child import Interrupted, Signals
+    from comity.errors import LockError
+
+    at = target(ctx, url, namespace, json)
+    with Signals():
+        try:
+            with at.acting(needs=_KEPT) as me:
+                quiet = quiet or at.json
+                held = _lock_all(me, names, timeout, "shared" if shared else "exclusive", priority, quiet=quiet)
+        except LockError as error:
+            raise typer.Exit(tell(type(error).__name__, str(error), Exit.NOT_HAD, as_json=at.json)) from None
+        except Interrupted as interrupted:
+            raise typer.Exit(Exit.SIGNALLED + interrupted.number) from None
+    if at.json:
+        out(js.dumps([_facts(lease, already=already) for lease, already in held]))
+        return
+    for lease, already in held:
+        out(f"{'already locked' if already else 'locked'} {clean(lease.name)} (token {lease.token})")
+
+
+def _lock_all(
+    me: "Coordinator", names: list[str], timeout: float | None, mode: str, priority: int, *, quiet: bool
+) -> list[tuple["Lease", bool]]:
+    """Return a lease of each name and whether the session had it already; raise with none acquired."""
+    had = {lease.name: lease for lease in me.locks.mine() if lease.mode == mode}
+    until = None if timeout is None else time.monotonic() + timeout
+    acquired: dict[str, Lease] = {}
+    try:
+        # In one order, whatever the order given: two that want the same names never wait for each other.
+        for name in sorted({*names} - {*had}, key=str.encode):
+            left = None if until is None else max(until - time.monotonic(), 0.0)
+            acquired[name] = acquire(me, name, timeout=left, quiet=quiet, mode=mode, priority=priority, owner=_FLOW)
+    except BaseException:
+        for lease in acquired.values():
+            lease.release()
+        raise
+    return [(had.get(name) or acquired[name], name in had) for name in dict.fromkeys(names)]
+
+
+def _facts(lease: "Lease", *, already: bool) -> dict[str, object]:
+    return {"name": lease.name, "token": lease.token, "mode": lease.mode.value, "already": already}
+
+
+def unlock(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="What to unlock.", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that the session holds.")] = False,
+    url: Url = None,
+    namespace: Namespace = None,
+    json: Json = False,
+) -> None:
+    """Unlock names that the session of COMITY_SESSION holds, whichever of its processes locked them."""
+    at = target(ctx, url, namespace, json)
+    if bool(names) is everything:
+        raise typer.BadParameter("name what to unlock, or say --all")
+    with at.acting(needs=_KEPT) as me:
+        chosen = [lease for lease in me.locks.mine() if everything or lease.name in (names or ())]
+        released = [lease.name for lease in chosen if lease.release()]
+    missing = [name for name in dict.fromkeys(names or ()) if name not in released]
+    _tell_unlocked(at, me.agent_id, list(dict.fromkeys(released)), missing)
+
+
+def _tell_unlocked(at: Target, agent_id: str, released: list[str], missing: list[str]) -> None:
+    if at.json:
+        out(js.dumps({"unlocked": released, "not_held": missing}))
+    else:
+        for name in released:
+            out(f"unlocked {clean(name)}")
+        for name in missing:
+            err(f"comity: {clean(name)} is not held by {clean(agent_id)}")
+    if missing:
+        raise typer.Exit(Exit.FAILED)

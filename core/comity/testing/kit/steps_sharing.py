@@ -1,0 +1,111 @@
+"""Rule S13 of the contract, at the level of steps: several processes act for one session."""
+
+from __future__ import annotations
+
+from comity.model import Ended, Renewed, SessionRef, WakeKind
+from comity.testing.kit.rules import rule
+from comity.testing.kit.stage import SHORT, Stage, StepTests
+
+
+class SharingSteps(StepTests):
+    """Who acts for a session learns what the others do with it."""
+
+    @rule("S13")
+    def test_a_look_tells_what_a_heartbeat_would_and_moves_nothing(self, stage: Stage) -> None:
+        ann = stage.session("ann", ttl=10.0)
+        alone = stage.run(stage.backend.presence.look(ann))
+        assert (alone.live, alone.next_deadline_ms) == (1, None)
+        assert alone.left_ms is not None
+        stage.session("bob", ttl=40.0)
+        before = stage.run(stage.backend.presence.get("ann"))
+        beat = stage.run(stage.backend.presence.look(ann))
+        assert (beat.alive, beat.version, beat.live) == (True, 0, 2)
+        assert beat.next_deadline_ms is not None
+        assert 30_000 < beat.next_deadline_ms <= 40_000
+        assert beat.left_ms is not None
+        assert 5_000 < beat.left_ms <= 10_000
+        assert stage.run(stage.backend.presence.get("ann")) == before
+        again = stage.run(stage.backend.presence.get("ann"))
+        assert before is not None
+        assert again is not None
+        assert again.last_heartbeat_ms == before.last_heartbeat_ms
+
+    @rule("S13")
+    def test_looking_keeps_no_session_alive(self, stage: Stage) -> None:
+        ann = stage.session("ann", ttl=SHORT)
+        stage.until(lambda: not stage.run(stage.backend.presence.look(ann)).alive)
+        assert stage.run(stage.backend.presence.get("ann")) is None
+        assert stage.told("session.left") == []  # reading ends nobody
+
+    @rule("S13")
+    def test_a_look_at_a_session_that_is_over_says_why(self, stage: Stage) -> None:
+        ann = stage.session("ann")
+        stage.run(stage.backend.presence.depart(ann))
+        beat = stage.run(stage.backend.presence.look(ann))
+        assert (beat.alive, beat.reason) == (False, "departed")
+        assert not stage.run(stage.backend.presence.look(SessionRef("nobody", "no life"))).alive
+        stage.session("ann")
+        assert not stage.run(stage.backend.presence.look(ann)).alive  # another life of the id
+
+    @rule("S13", "S7")
+    def test_a_departure_wakes_whoever_acts_for_the_session(self, stage: Stage) -> None:
+        ann = stage.session("ann")
+        ear = stage.listener(ann)
+        stage.run(stage.another().presence.depart(ann))
+        stage.hears(ear, WakeKind.NEWS)
+
+    @rule("S13", "L4")
+    def test_a_release_for_another_process_is_told_as_a_change_by_somebody_else(self, stage: Stage) -> None:
+        ann = stage.session("ann")
+        told, untold = stage.hold(ann, "told"), stage.hold(ann, "untold")
+        ear = stage.listener(ann)
+        before = stage.version(ann)
+        assert stage.release(untold)
+        assert stage.version(ann) == before
+        release = stage.backend.locks.release(ann, told.request_id, tell=True)
+        assert stage.run(release).ok
+        assert stage.version(ann) == before + 1
+        stage.hears(ear, WakeKind.NEWS)
+        assert stage.run(release).ok  # a retry tells nobody anything more
+        assert stage.version(ann) == before + 1
+        assert stage.told("lock.lost") == []
+
+    @rule("S13", "L7", "X4")
+    def test_a_renewal_answers_which_renewal_stands(self, stage: Stage) -> None:
+        ann = stage.session("ann")
+        request = stage.hold(ann)
+        large = (9 << 16) + 5
+        renew = stage.backend.locks.renew
+        for number, ttl_ms, stands in ((large, 20_000, large), (3, 500_000, large), (large, 20_000, large)):
+            answer = stage.run(renew(ann, request.request_id, number, ttl_ms))
+            assert isinstance(answer, Renewed)
+            assert answer.renewal == stands
+            assert answer.ttl_ms is not None
+            assert answer.ttl_ms <= 20_000
+        assert stage.run(renew(ann, request.request_id, large + 1, None)).renewal == large + 1  # type: ignore[union-attr]
+
+    @rule("S13", "L8")
+    def test_a_renewal_numbered_0_only_asks_what_became_of_the_lease(self, stage: Stage) -> None:
+        ann, eve = stage.session("ann"), stage.session("eve")
+        held, released, lost = stage.hold(ann, "a"), stage.hold(ann, "b"), stage.hold(ann, "c")
+        stage.release(released)
+        stage.run(stage.backend.locks.break_lock(eve, stage.new("break"), "c", "because"))
+        answers = [stage.run(stage.backend.locks.renew(ann, each.request_id, 0, 1)) for each in (held, released, lost)]
+        assert [type(answer) for answer in answers] == [Renewed, Ended, Ended]
+        assert answers[0].ttl_ms is None  # type: ignore[union-attr]
+        assert [(answer.lost, answer.reason) for answer in answers[1:]] == [(False, ""), (True, "because")]  # type: ignore[union-attr]
+
+    @rule("S13", "L10")
+    def test_a_holder_tells_when_the_leases_own_time_ends(self, stage: Stage) -> None:
+        ann = stage.session("ann", ttl=10.0)
+        stage.hold(ann, "a", ttl_ms=500_000)
+        stage.hold(ann, "b")
+        views = [*stage.own(ann).held, *stage.view("a").holders, *stage.view("b").holders]
+        for holder in (*views, *stage.run(stage.backend.locks.held(""))):
+            assert holder.expires_ms is not None
+            assert holder.expires_ms <= 10_000
+            if holder.name == "b":
+                assert holder.due_ms is None
+            else:
+                assert holder.due_ms is not None
+                assert 400_000 < holder.due_ms <= 500_000
