@@ -79,13 +79,13 @@ class RedisState:
 
         return self._delete.call(parse, *_asked(write), undo=lambda answer: self._undo(write, answer))
 
-    def _undo(self, write: StateWrite, answer: object) -> Op[int] | None:
+    def _undo(self, write: StateWrite, answer: object) -> Op[Written] | None:
         return self.void(write.session, write.request_id) if answer is None else None
 
-    def void(self, session: SessionRef, request_id: str) -> Op[int]:
+    def void(self, session: SessionRef, request_id: str) -> Op[Written]:
         """Let a write that was not applied yet never be, as `comity.ports.State.void` says."""
         del session  # the id alone says which
-        return self._void.call(int, request_id)
+        return self._void.call(lambda answer: Written(int(answer[0]), answer[1]), request_id)
 
     def get(self, key: str) -> Op[StoredEntry | None]:
         """Read what stands under a key: one round trip, or two when its session's deadline must be looked up."""

@@ -180,18 +180,18 @@ class SqliteState:
 
         return self._runner.write("state.delete", delete, lambda answer: self._undo(write, answer), vital=True)
 
-    def _undo(self, write: StateWrite, answer: object) -> Op[int] | None:
+    def _undo(self, write: StateWrite, answer: object) -> Op[Written] | None:
         return self.void(write.session, write.request_id) if answer is None else None
 
-    def void(self, session: SessionRef, request_id: str) -> Op[int]:
+    def void(self, session: SessionRef, request_id: str) -> Op[Written]:
         """See `comity.ports.State.void`."""
         del session  # the id alone says which
 
-        def void(step: Step) -> int:
+        def void(step: Step) -> Written:
             before = step.ended(Kind.STATE, request_id)
             if before is None:
                 step.mark(Kind.STATE, request_id, How.VOID)
-            return before.number if before else 0
+            return Written(before.number if before else 0, step.at_us)
 
         return self._runner.write("state.void", void, vital=True)
 

@@ -51,8 +51,8 @@ class State(Protocol):
         Undo, outcome unknown: `void`. Raises `SessionLost`.
         """
 
-    def void(self, session: SessionRef, request_id: str) -> Op[int]:
-        """Let a write that was not applied yet never be: answers the version it made, 0 when it never will.
+    def void(self, session: SessionRef, request_id: str) -> Op[Written]:
+        """Let a write that was not applied yet never be: answers what it made, version 0 when it never will.
 
         Works while the store is full.
         """

@@ -137,9 +137,8 @@ class StateSteps(StepTests):
         ann = stage.session("ann")
         late, done = stage.new("put"), stage.new("put")
         version = stage.put(ann, "plan", b"1", request_id=done)
-        assert stage.run(stage.backend.state.void(ann, done)) == version
-        assert stage.run(stage.backend.state.void(ann, late)) == 0
-        assert stage.run(stage.backend.state.void(ann, late)) == 0
+        voided = [stage.run(stage.backend.state.void(ann, each)).version for each in (done, late, late)]
+        assert voided == [version, 0, 0]
         assert stage.put(ann, "plan", b"2", request_id=late) == 0
         assert stage.value("plan") == b"1"
 

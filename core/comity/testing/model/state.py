@@ -163,7 +163,7 @@ class ModelState:
 
         return self._steps.write("state.delete", step, lambda answer: self._undo(write, answer))
 
-    def _undo(self, write: StateWrite, answer: object) -> ModelOp[int] | None:
+    def _undo(self, write: StateWrite, answer: object) -> ModelOp[Written] | None:
         return self.void(write.session, write.request_id) if answer is None else None
 
     def _begin(self, write: StateWrite) -> Written | Mismatch | Fenced | None:
@@ -202,14 +202,14 @@ class ModelState:
         """Return the newest token that holds a name."""
         return max((entry.token for entry in holders(self._space, name)), default=0)
 
-    def void(self, session: SessionRef, request_id: str) -> ModelOp[int]:
+    def void(self, session: SessionRef, request_id: str) -> ModelOp[Written]:
         """Let a write that did not come yet never be."""
         space = self._space
         del session  # the id alone says which
 
-        def step() -> int:
+        def step() -> Written:
             space.written.keep(request_id, 0, space.now_ms)
-            return space.written.of(request_id) or 0
+            return Written(space.written.of(request_id) or 0, space.now_us)
 
         return self._steps.write("state.void", step)
 
