@@ -20,6 +20,7 @@ from comity_redis.pubsub import RedisPubSub
 from comity_redis.runner import RedisRunner
 from comity_redis.script import Script, read_script
 from comity_redis.sequence import Sequence
+from comity_redis.signals import RedisSignals
 from comity_redis.state import RedisState
 from comity_redis.tasks import RedisTasks
 from comity_redis.verbs import FOLDER, Verbs
@@ -67,6 +68,7 @@ class RedisBackend:
         self.pubsub = RedisPubSub(runner, self._keys, verbs)
         self.state = RedisState(runner, self._keys, verbs)
         self.conflicts = RedisConflicts(verbs, self.locks)
+        self.signals = RedisSignals(runner, self._keys, verbs)
         self.tasks = RedisTasks(runner, self._keys, verbs)
 
     @classmethod

@@ -37,6 +37,7 @@ ended     zset    request, o, FS settlement or FS breaking that is over -> when,
                   released (or departed), .5 taken away (or expired); kept 90 s, at most 200,000
 meta      hash    members: the membership version; interval: the longest between
                   heartbeats since the namespace was last empty; corrupt: records found unreadable;
+                  signal: number of the last signal;
                   topic:<topic> -> epoch FS number of its last event; but for the system topic, then FS when
                   the last mark was made FS until when the stream is kept FS marks, each ``ms:number`` and
                   a space: up to this number all events are at least that old; of ``comity.state`` instead FS
@@ -69,6 +70,17 @@ payloads  hash    task -> payload
 topics    zset    topic -> when its numbers are forgotten, in ms; its stream is gone before
 published zset    FS publication or write of the state -> when, in ms; kept 90 s, at most 200,000
 cursors   hash    cursor -> per topic, parted by RS, topic FS epoch FS number, of 20 digits both
+inbox     lex     agent id FS ``n`` FS number FS until FS signal FS type: a signal in its inbox, all of an
+                  agent's being one range; agent id FS ``u`` FS until FS signal: the same by its end.
+                  Number and time have 16 digits
+signals   hash    signal -> state, one of ``q`` queued, ``s`` seen, ``a`` acknowledged, ``e`` expired, FS
+                  recipient FS number FS until FS sent FS seen (0: not) FS ended (0: not) FS broadcast or
+                  nothing FS sender FS type; broadcast -> ``b``, then per recipient RS ``d`` delivered or ``f``
+                  inbox full, agent id
+bodies    hash    signal or broadcast -> payload; broadcast FS -> how many of its signals are in an inbox
+due       zset    signal in an inbox -> when it expires, in ms
+over      zset    signal that is acknowledged or expired, or broadcast -> when that is forgotten, in
+                  ms: after an hour; at most 200,000
 t:<topic> stream  events, see below; ``t:comity`` is the system topic, ``t:comity.state`` has the changes of the state
 ========  ======  ==========================================================================================
 
@@ -87,7 +99,7 @@ So what is kept of topics is bounded by how many were in use in that time.
 Channels. ``l:<address>`` one listener: ``g`` FS name FS request FS token FS own ttl (0: none) FS
 microseconds, a grant, and ``t`` FS request, a claim that should ask again; on the session's channel when
 the request named no listener. ``s:<o>`` a
-session: ``l`` FS name FS request FS token FS reason, a loss; ``n``, news. ``n`` everybody: ``h``,
+session: ``l`` FS name FS request FS token FS reason, a loss; ``m``, a signal; ``n``, news. ``n`` everybody: ``h``,
 hurry. ``p:<topic>`` who follows a topic: the number of its new event.
 """
 
@@ -126,6 +138,8 @@ _TASKS = ("payloads",)
 """Keys that only the scripts about tasks take."""
 _EVENTS = ("topics", "published", "cursors")
 """Keys that only the scripts about events take."""
+_SIGNALS = ("inbox", "signals", "bodies", "due", "over")
+"""Keys that only the scripts about signals take."""
 
 _RESERVED = str.maketrans({char: f"%{ord(char):02X}" for char in "%{}:"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -155,7 +169,7 @@ class Keys:
         self.prefix = f"comity:{{{encoded(namespace)}}}:"
         self.fixed = (*(self.prefix + name for name in _FIXED), self.topic(STATE_TOPIC), self.topic(SYSTEM_TOPIC))
         """In the order in which scripts take them (``scripts/_keys.lua``)."""
-        self._named = {name: self.prefix + name for name in (*_FIXED, *_EVENTS, *_TASKS)}
+        self._named = {name: self.prefix + name for name in (*_FIXED, *_EVENTS, *_SIGNALS, *_TASKS)}
 
     def __getitem__(self, name: str) -> str:
         """Return the key called `name` in the table above."""

@@ -29,7 +29,8 @@ class Verbs:
         keys = [*self._keys.fixed, *(self._keys[key] for key in more)]
         return Script(self._runner, source, keys, name=name, effect=effect)
 
-    def apart(self, verb: str, name: str, *keys: str, more_keys: int = 0) -> Script:
+    def apart(self, verb: str, name: str, *keys: str, effect: Effect = Effect.WRITE, more_keys: int = 0) -> Script:
         """Return ``scripts/<verb>.lua`` on these keys alone; `more_keys` as in `Script`."""
         source = read_script(FOLDER, verb)
-        return Script(self._runner, source, [self._keys[key] for key in keys], name=name, more_keys=more_keys)
+        named = [self._keys[key] for key in keys]
+        return Script(self._runner, source, named, name=name, effect=effect, more_keys=more_keys)

@@ -95,6 +95,8 @@ def _wake(payload: bytes) -> Wake:
         case b"l":
             name, request_id, token, reason = fields
             return Wake(WakeKind.LOST, name.decode(), request_id.decode(), int(token), reason.decode())
+        case b"m":
+            return Wake(WakeKind.SIGNAL)
         case b"t":
             (request_id,) = fields
             return Wake(WakeKind.TASK, request_id=request_id.decode())

@@ -15,6 +15,7 @@ from comity_sqlite.locks import SqliteLocks
 from comity_sqlite.presence import SqlitePresence
 from comity_sqlite.pubsub import SqlitePubSub
 from comity_sqlite.runner import Runner
+from comity_sqlite.signals import SqliteSignals
 from comity_sqlite.state import SqliteState
 from comity_sqlite.tasks import SqliteTasks
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from comity.model import Finding, SessionRef
     from comity.ops import Op
-    from comity.ports import Conflicts, Listener, Locks, Presence, PubSub, State, Tasks
+    from comity.ports import Conflicts, Listener, Locks, Presence, PubSub, Signals, State, Tasks
 
 CAPABILITIES = frozenset({Capability.MULTI_PROCESS, Capability.PERSISTENT, Capability.LOCAL_CLOCK})
 
@@ -53,6 +54,7 @@ class SqliteBackend:
         self.pubsub: PubSub = SqlitePubSub(self._runner)
         self.state: State = SqliteState(self._runner)
         self.conflicts: Conflicts = SqliteConflicts(self._runner, locks)
+        self.signals: Signals = SqliteSignals(self._runner)
         self.tasks: Tasks = SqliteTasks(self._runner)
 
     @classmethod

@@ -26,6 +26,8 @@ _TABLES = (
     "verdicts",
     "topics",
     "cursors",
+    "signals",
+    "bodies",
     "entries",
     "fences",
     "stretches",

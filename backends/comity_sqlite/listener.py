@@ -51,6 +51,7 @@ class SqliteListener:
         self._data_version = -1
         self._version = self._wake = 0
         self._is_there = False
+        self._signal = 0
         self._hurry = 0
         self._topics: dict[str, tuple[int, int] | None] = {}
         self._is_new = False
@@ -139,7 +140,7 @@ class SqliteListener:
         connection.execute("BEGIN")
         try:
             wakes = [*self._hear_hurry(connection), *self._hear_session(connection), *self._hear_tasks(connection)]
-            wakes += self._hear_topics(connection)
+            wakes += [*self._hear_signals(connection), *self._hear_topics(connection)]
         finally:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("COMMIT")
@@ -206,6 +207,17 @@ class SqliteListener:
         clock = self._runner.clock
         left = None if due_us is None else max(0, -((clock.mono_us() - due_us) // 1000))
         return Granted(token, left, max(clock.wall_us(), token))
+
+    def _hear_signals(self, connection: sqlite3.Connection) -> list[Wake]:
+        if self._session is None:
+            return []
+        newest = connection.execute(
+            "SELECT sequence FROM signals WHERE space = ? AND recipient = ? AND ended_ms IS NULL"
+            " ORDER BY sequence DESC LIMIT 1",
+            (self._runner.space, self._session.agent_id),
+        ).fetchone()
+        before, self._signal = self._signal, max(self._signal, newest[0] if newest else 0)
+        return [Wake(WakeKind.SIGNAL)] if self._signal > before else []
 
     def _hear_topics(self, connection: sqlite3.Connection) -> list[Wake]:
         wakes = []

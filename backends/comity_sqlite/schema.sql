@@ -163,6 +163,36 @@ CREATE TABLE IF NOT EXISTS cursors (
     PRIMARY KEY (space, name, topic)
 ) WITHOUT ROWID;
 
+-- Signals by recipient: in the inbox until `ended_ms` is set, then remembered for a while.
+CREATE TABLE IF NOT EXISTS signals (
+    id        INTEGER PRIMARY KEY,
+    space     INTEGER NOT NULL,
+    signal_id TEXT    NOT NULL,
+    recipient TEXT    NOT NULL,
+    sequence  INTEGER NOT NULL CHECK (typeof(sequence) = 'integer'),
+    sender    TEXT    NOT NULL,
+    type      TEXT    NOT NULL,
+    body      INTEGER NOT NULL,
+    sent_ms   INTEGER NOT NULL CHECK (typeof(sent_ms) = 'integer'),
+    until_ms  INTEGER NOT NULL CHECK (typeof(until_ms) = 'integer'),
+    seen_ms   INTEGER CHECK (typeof(seen_ms) IN ('integer', 'null')),
+    ended_ms  INTEGER CHECK (typeof(ended_ms) IN ('integer', 'null')),
+    acked     INTEGER NOT NULL DEFAULT 0 CHECK (acked IN (0, 1)),  -- how it ended
+    UNIQUE (space, signal_id)
+);
+CREATE INDEX IF NOT EXISTS signals_inbox ON signals (space, recipient, sequence, until_ms) WHERE ended_ms IS NULL;
+CREATE INDEX IF NOT EXISTS signals_ends ON signals (space, recipient, until_ms, sequence) WHERE ended_ms IS NULL;
+CREATE INDEX IF NOT EXISTS signals_due ON signals (until_ms) WHERE ended_ms IS NULL;
+CREATE INDEX IF NOT EXISTS signals_over ON signals (ended_ms) WHERE ended_ms IS NOT NULL;
+
+-- What they say; the signals of a broadcast share one.
+CREATE TABLE IF NOT EXISTS bodies (
+    id      INTEGER PRIMARY KEY,
+    space   INTEGER NOT NULL,
+    signals INTEGER NOT NULL,  -- how many of them are in an inbox
+    payload BLOB    NOT NULL
+);
+
 -- The state, in the order of its keys' bytes.
 CREATE TABLE IF NOT EXISTS entries (
     id      INTEGER PRIMARY KEY,

@@ -32,6 +32,7 @@ class Kind(enum.IntEnum):
     BREAKING = 4
     STATE = 5
     TASK = 6
+    BROADCAST = 7
 
 
 class How(enum.IntEnum):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from comity._async.connect import aconnect as aconnect
     from comity._async.coordinator import AsyncCoordinator as AsyncCoordinator
     from comity._async.events import AsyncSubscription as AsyncSubscription
+    from comity._async.inbox import AsyncInbox as AsyncInbox
+    from comity._async.inbox import AsyncSignal as AsyncSignal
     from comity._async.leases import AsyncLease as AsyncLease
     from comity._async.state_watch import AsyncStateWatch as AsyncStateWatch
     from comity._async.watch import AsyncWatch as AsyncWatch
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from comity._sync.connect import connect as connect
     from comity._sync.coordinator import Coordinator as Coordinator
     from comity._sync.events import Subscription as Subscription
+    from comity._sync.inbox import Inbox as Inbox
+    from comity._sync.inbox import Signal as Signal
     from comity._sync.leases import Lease as Lease
     from comity._sync.state_watch import StateWatch as StateWatch
     from comity._sync.watch import Watch as Watch
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from comity.errors import Forked as Forked
     from comity.errors import HandleError as HandleError
     from comity.errors import HolderChanged as HolderChanged
+    from comity.errors import InboxFull as InboxFull
     from comity.errors import InvalidArgument as InvalidArgument
     from comity.errors import InvalidName as InvalidName
     from comity.errors import InvalidPayload as InvalidPayload
@@ -76,6 +81,9 @@ if TYPE_CHECKING:
     from comity.model.sessions import SessionInfo as SessionInfo
     from comity.model.sessions import SessionType as SessionType
     from comity.model.sessions import generate_agent_id as generate_agent_id
+    from comity.model.signals import Broadcast as Broadcast
+    from comity.model.signals import SignalState as SignalState
+    from comity.model.signals import SignalStatus as SignalStatus
     from comity.ports import Backend as Backend
     from comity.ports import Capability as Capability
     from comity.presence import Joined as Joined
@@ -95,6 +103,7 @@ _HOMES = {
     "_async.connect": "aconnect",
     "_async.coordinator": "AsyncCoordinator",
     "_async.events": "AsyncSubscription",
+    "_async.inbox": "AsyncInbox AsyncSignal",
     "_async.leases": "AsyncLease",
     "_async.state_watch": "AsyncStateWatch",
     "_async.watch": "AsyncWatch",
@@ -102,12 +111,13 @@ _HOMES = {
     "_sync.connect": "connect",
     "_sync.coordinator": "Coordinator",
     "_sync.events": "Subscription",
+    "_sync.inbox": "Inbox Signal",
     "_sync.leases": "Lease",
     "_sync.state_watch": "StateWatch",
     "_sync.watch": "Watch",
     "errors": (
         "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput Closed ComityError "
-        "ConflictLost Deadlock FenceRefused Forked HandleError HolderChanged InvalidArgument InvalidName "
+        "ConflictLost Deadlock FenceRefused Forked HandleError HolderChanged InboxFull InvalidArgument InvalidName "
         "InvalidPayload InvalidSetting LimitExceeded LockError LockLost LockTimeout NameTaken NoSuchSession "
         "NotAnnounced SessionError SessionLost StateConflict StateError StrategyFailed UnknownBackend "
         "UnknownStrategy WrongLoop"
@@ -117,6 +127,7 @@ _HOMES = {
     "model.conflicts": "Conflict ConflictResult ConflictStrategy Decision GiveUp Party Take Wait",
     "model.locks": "Contender Holder Mode",
     "model.sessions": "AccessTier AgentCredentials Liveness SessionInfo SessionType generate_agent_id",
+    "model.signals": "Broadcast SignalState SignalStatus",
     "ports": "Backend Capability",
     "presence": "Joined Left Snapshot Updated",
     "state": "StateEntry StateGone StatePut StateSnapshot",

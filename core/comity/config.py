@@ -111,6 +111,8 @@ class Settings:
     on_lost: str = _setting("stop", "COMITY_ON_LOST", _on_lost)
     payload_limit: int = _setting(256 * 1024, "COMITY_PAYLOAD_LIMIT", _count(1024, 64 * 1024 * 1024, "bytes"))
     max_held: int = _setting(1000, "COMITY_MAX_HELD", _count(1, 10_000, "leases"))
+    inbox_limit: int = _setting(1000, "COMITY_INBOX_LIMIT", _count(1, 10_000, "signals"))
+    """An inbox that holds so many signals takes no more from this session."""
     events_kept: int = _setting(10_000, "COMITY_EVENTS_KEPT", _count(1, 10_000_000, "events"))
     events_kept_for: float = _setting(86_400.0, "COMITY_EVENTS_KEPT_FOR", _seconds(1.0, 366 * 86_400.0))
     only_plugins: tuple[str, ...] | None = _setting(None, "COMITY_PLUGINS", _names("plugin name"))

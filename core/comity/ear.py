@@ -104,7 +104,7 @@ class Ear:
             self._awaiting_up.discard(flag)
 
     def attend(self) -> None:
-        """Look whether anybody waits for a lock: while anyone does, a dead connection is noticed soon."""
+        """Look whether anybody waits for a wake-up: while anyone does, a dead connection is noticed soon."""
         with self._guard:
             busy = self._session.holdings.waiting
             if busy is not self._busy and self._listener is not None:
@@ -167,6 +167,8 @@ class Ear:
                 holdings.lose(wake.request_id, wake.reason)
             case WakeKind.TOPIC:
                 self._tell(self._followers.get(wake.name, ()))
+            case WakeKind.SIGNAL:
+                holdings.hints.tell(WakeKind.SIGNAL)
             case WakeKind.NEWS | WakeKind.HURRY:
                 if self._session.phase is Phase.LIVE:
                     self._heart.poke()

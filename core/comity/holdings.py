@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from comity.errors import LockLost
+from comity.hints import Hints
 from comity.model import Grant
 
 if TYPE_CHECKING:
@@ -238,6 +239,8 @@ class Holdings:
         self._waiters: dict[str, Waiter] = {}
         self._early: dict[str, Granted] = {}
         self._early_losses: dict[str, str] = {}
+        self.hints = Hints()
+        """Who waits for something else than a grant."""
 
     def add(self, lease: LeaseState) -> None:
         """Register a fresh grant; a loss that was heard of before counts."""
@@ -285,7 +288,7 @@ class Holdings:
     @property
     def waiting(self) -> bool:
         """Whether anybody waits."""
-        return bool(self._waiters)
+        return bool(self._waiters) or bool(self.hints)
 
     def grant(self, request_id: str, granted: Granted | None) -> None:
         """Tell a waiter of its grant, or (None) to ask again."""
@@ -302,6 +305,7 @@ class Holdings:
         """Let every waiter ask again: something may have been missed."""
         for waiter in list(self._waiters.values()):
             waiter.flag.set()
+        self.hints.tell_all()
 
     def lose(self, request_id: str, reason: str) -> None:
         """Mark one lease lost, also one that its flow has not registered yet."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from comity.testing.kit.stage import MakeBackend
-    from tests.servers import Servers
+    from tests.servers import Server, Servers
 
 KINDS = ("fakeredis", *REDIS_VERSIONS)
 _NAME = "spaces"
@@ -71,3 +71,12 @@ def space(kind: str, servers: Servers) -> Iterator[Space]:
         stack.callback(stage.close)
         yield Space(stage, client, Keys(stage.namespace))
         stage.run(stage.backend.drop())
+
+
+@contextlib.contextmanager
+def on(server: Server, namespace: str = "alone") -> Iterator[Space]:
+    """Open a namespace of a server that is the test's alone."""
+    stage = Stage(lambda name: RedisBackend.from_url(server.url, name), "sync")
+    with server.client() as client, contextlib.closing(stage):
+        stage.backend = stage.another(namespace)
+        yield Space(stage, client, Keys(namespace))

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 GARBAGE = (b"!garbage", b"!\x1f\x1e\xff", b"!lock\x1f" * 9)
 """Byte order puts these before any name."""
 
+_IN_AN_INBOX = (
+    b"n\x1f",
+    b"n\x1f!\x1f",
+    b"n\x1f1\x1f9999999999999999\x1flost\x1fnote",
+    b"u\x1f",
+    b"u\x1f0000000000000001\x1flost",
+)
+
 
 class TestGarbage(CorruptRecordSteps):
     @pytest.fixture(params=KINDS)
@@ -43,16 +51,17 @@ class TestGarbage(CorruptRecordSteps):
 
 
 def _spoil(client: Any, keys: Keys) -> None:
-    for name in ("leases", "records", "locks", "past", "ids", "verdicts", "cursors"):
+    for name in ("leases", "records", "locks", "past", "ids", "verdicts", "cursors", "signals", "bodies"):
         client.hset(keys[name], mapping=dict.fromkeys(GARBAGE, b"garbage\x1f\x1e"))
     client.hset(keys["meta"], mapping={"topic:!": "garbage", "!": "\x1f"})
     for text in GARBAGE:
-        for name in ("own", "ended", "topics", "published"):
+        for name in ("own", "ended", "topics", "published", "inbox", "due", "over"):
             client.zadd(keys[name], {text: 0})
         client.zadd(keys["live"], {text: 10**15})
         client.zadd(keys["queue"], {text: 0, b"lock\x1f" + text: 0})
     for session in client.zrange(keys["live"], 0, -1):
         client.zadd(keys["own"], {session + b"\x1f" + kind + b"\x1f": 0 for kind in (b"q", b"p", b"n", b"v", b"?")})
+        client.zadd(keys["inbox"], {session.split(b"\x1f")[0] + b"\x1f" + part: 0 for part in _IN_AN_INBOX})
     held = client.hget(keys["locks"], "lock")
     counter, *holders = held.split(b"\x1e")
     client.hset(keys["locks"], "lock", b"\x1e".join((counter, b"garbage", *holders)))

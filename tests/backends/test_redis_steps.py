@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from comity.errors import BackendFull, SessionLost
 from comity.model import Ended, Granted, Held, Mode, Queued, SessionInfo, WakeKind
-from comity.testing.kit import Stage
-from comity_redis import RedisBackend
 from comity_redis.keys import FS, Keys, owner
 from tests import servers
-from tests.backends.redis_spaces import KINDS, Space, space
+from tests.backends.redis_spaces import KINDS, Space, on, space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,15 +30,6 @@ def there(request: pytest.FixtureRequest, redis_servers: Servers) -> Iterator[Sp
 def real(redis_servers: Servers) -> Iterator[Space]:
     with space("7.0", redis_servers) as opened:
         yield opened
-
-
-@contextlib.contextmanager
-def on(server: Server, namespace: str = "alone") -> Iterator[Space]:
-    """Open a namespace of a server that is the test's alone."""
-    stage = Stage(lambda name: RedisBackend.from_url(server.url, name), "sync")
-    with server.client() as client, contextlib.closing(stage):
-        stage.backend = stage.another(namespace)
-        yield Space(stage, client, Keys(namespace))
 
 
 def commands(there: Space) -> dict[str, int]:

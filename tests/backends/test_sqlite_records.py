@@ -36,6 +36,12 @@ INSERT INTO past SELECT id, 'lock', 999, 1 FROM spaces;
 INSERT INTO verdicts SELECT 1, s.id, n.name, 998, 999, n.counter, 999, '', '' FROM spaces s JOIN names n;
 INSERT INTO losses VALUES (999, 1, '', '', 1, '');
 INSERT INTO events SELECT id, 0, 0, x'00', 'sender', 'no blob' FROM topics;
+INSERT INTO signals SELECT 900, id, 'lost', 'bob', 1, 'ann', 'note', 99999, 0, 1152921504606846976, NULL, NULL, 0
+  FROM spaces;
+INSERT INTO signals SELECT 901, id, x'00', 'bob', 2, x'00', 'note', 99999, 0, 1, NULL, NULL, 0 FROM spaces;
+INSERT INTO signals SELECT 902, id, 'no blob', 'bob', 3, 'ann', 'note', 998, 0, 1152921504606846976, NULL, NULL, 0
+  FROM spaces;
+INSERT INTO bodies SELECT 998, id, 'many', 'text' FROM spaces;
 INSERT INTO cursors SELECT id, x'00', x'00', 1, 1 FROM spaces;
 """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.benchmarks import locking, presence
+from tests.benchmarks import locking, presence, signalling
 from tests.servers import Servers
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ MEASUREMENTS: dict[str, Callable[[Server, Path, float], list[Table]]] = {
     "hand-off": locking.hand_off,
     "heartbeat": presence.heartbeat,
     "discovery": presence.discovery,
+    "signals": signalling.delivery,
+    "signal-cycle": signalling.cycles,
     "import": presence.importing,
 }
 

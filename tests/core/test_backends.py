@@ -21,7 +21,7 @@ class Client:
 
 class ThirdParty:
     capabilities = frozenset()
-    presence = locks = pubsub = state = conflicts = tasks = None
+    presence = locks = pubsub = signals = state = conflicts = tasks = None
 
     def __init__(self, url, namespace):
         self.url, self.namespace = url, namespace

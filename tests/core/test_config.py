@@ -21,7 +21,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert (settings.url, settings.namespace, settings.access_tier) == ("sqlite://", "default", AccessTier.CONTRIBUTOR)
     assert (settings.session_ttl, settings.heartbeat_interval, settings.deadline) == (30.0, 10.0, 5.0)
     assert (settings.payload_limit, settings.max_held) == (256 * 1024, 1000)
-    assert (settings.events_kept, settings.events_kept_for) == (10_000, 24 * 3600)
+    assert (settings.inbox_limit, settings.events_kept, settings.events_kept_for) == (1000, 10_000, 24 * 3600)
 
 
 FROM_ENVIRONMENT = [
@@ -37,6 +37,7 @@ FROM_ENVIRONMENT = [
     ("COMITY_ON_LOST", "rejoin", "on_lost", "rejoin"),
     ("COMITY_PAYLOAD_LIMIT", "2048", "payload_limit", 2048),
     ("COMITY_MAX_HELD", "7", "max_held", 7),
+    ("COMITY_INBOX_LIMIT", "9", "inbox_limit", 9),
     ("COMITY_EVENTS_KEPT", "50", "events_kept", 50),
     ("COMITY_EVENTS_KEPT_FOR", "3600", "events_kept_for", 3600.0),
     ("COMITY_PLUGINS", "a,b:c", "only_plugins", ("a", "b:c")),

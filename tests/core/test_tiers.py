@@ -11,9 +11,9 @@ from comity.tiers import NEEDED, check, check_preempt
 OBSERVER, CONTRIBUTOR, VALIDATOR, STEWARD = AccessTier
 ALLOWED = {
     OBSERVER: "announce depart sessions.active sessions.get sessions.watch events.subscribe events.commit locks.holder"
-    " state.get state.list state.watch retrieve",
+    " signals.receive signals.ack state.get state.list state.watch retrieve",
     CONTRIBUTOR: "locks.acquire locks.release locks.renew locks.preempt events.publish conflicts.resolve"
-    " state.put state.delete stash",
+    " signals.send state.put state.delete stash",
     VALIDATOR: "conflicts.settle",
     STEWARD: "locks.break_lock sessions.evict drop",
 }

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 
     from comity.model import StoredEvent
 
-TIMES = {"at_us", "at_ms", "since_ms", "held_ms", "started_ms", "last_heartbeat_ms", "epoch", "claim_us"}
+TIMES = {
+    "at_us",
+    "at_ms",
+    "since_ms",
+    "held_ms",
+    "started_ms",
+    "last_heartbeat_ms",
+    "epoch",
+    "claim_us",
+    "sequence",
+    "sent_ms",
+    "until_ms",
+}
 """Differ from backend to backend and prove nothing."""
 SPANS = {"expires_ms", "due_ms", "retry_ms", "ttl_ms", "next_deadline_ms", "next_due_ms", "left_ms"}
 TOKENS = {"token", "counter"}

@@ -19,6 +19,7 @@ from comity_redis import RedisBackend
 from comity_redis.keys import Keys, owner
 from comity_sqlite import SqliteBackend
 from tests.model.answers import normal, told
+from tests.model.signal_rules import became, peek
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -55,6 +56,9 @@ class Subject:
         """What was told of the state and not compared yet."""
         self.facts: dict[str, Contest] = {}
         """The facts each settlement was decided on."""
+        self.inboxes: set[str] = set()
+        """The agents to whom signals were sent, and the signals of which it is asked what became."""
+        self.signals: list[str] = []
         self._end = self._changed = TopicPosition(0, 0)
 
     def perform(self, describe: Describe) -> Any:
@@ -119,6 +123,8 @@ class Subject:
             state[f"own {ref.agent_id}"] = self.say(own)
         state["cursor"] = self._cursor()
         state["state"] = self.say(backend.state.list(b"", b"\xff", 1000).run(DEADLINE))
+        state["inboxes"] = {agent_id: self.say(peek(self, agent_id)) for agent_id in sorted(self.inboxes)}
+        state["signals"] = [(signal_id, became(self, signal_id)) for signal_id in self.signals]
         (news,) = backend.pubsub.read({"news": TopicPosition(0, 0)}, 1000).run(DEADLINE)
         state["news"] = self.say(news)
         return state

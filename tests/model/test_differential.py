@@ -15,22 +15,25 @@ from tests.model.machine import play
 from tests.model.subjects import fakeredis_opener, redis_opener, sqlite_opener
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from tests.model.subjects import Open
     from tests.servers import Servers
 
-QUICK, THOROUGH = 100, 5000
+QUICK, QUICK_PART, THOROUGH = 100, 25, 5000
+SESSIONS = ("announce", "depart", "die", "reap", "again")
+PARTS = {"signals": (*SESSIONS, "send", "broadcast", "receive", "acknowledge")}
+"""Rules to be played among themselves besides: each then comes often enough to meet the others."""
 QUICK_SEED = 1
 """The quick run plays the same sequences each time; the thorough one plays new ones."""
 
 
-def compare(opener: Open, examples: int, seed: int | None = None) -> None:
+def compare(opener: Open, examples: int, seed: int | None = None, rules: Collection[str] = ()) -> None:
     """Run that many sequences of steps on the model and what `opener` opens."""
     seed = int(os.environ.get("COMITY_SEED") or seed or random.getrandbits(32))
     print(f"COMITY_SEED={seed}")  # noqa: T201 - pytest shows it when the test fails
-    play(opener, examples, seed)
+    play(opener, examples, seed, rules=rules)
 
 
 @pytest.fixture
@@ -50,6 +53,21 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Server
 @pytest.mark.parametrize("opener", ["fakeredis", "redis 7.0", "sqlite"], indirect=True)
 def test_a_backend_answers_as_the_model_does(opener: Open) -> None:
     compare(opener, QUICK, QUICK_SEED)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("opener", ["fakeredis", "redis 7.0", "sqlite"], indirect=True)
+def test_a_part_of_a_backend_answers_as_the_model_does(opener: Open, part: str) -> None:
+    compare(opener, QUICK_PART, QUICK_SEED, PARTS[part])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("opener", ["fakeredis", "redis 6.2", "redis 7.0", "redis 8.2", "sqlite"], indirect=True)
+def test_a_part_of_a_backend_answers_as_the_model_does_at_length(opener: Open, part: str) -> None:
+    compare(opener, THOROUGH, rules=PARTS[part])
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from comity_sqlite import handoff, locks, queue, step
+from comity_sqlite import handoff, locks, queue, signals, step
 from tests.model.machine import play
 from tests.model.subjects import sqlite_opener
 
@@ -47,12 +47,28 @@ def barging(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(locks, "is_free", lambda step, request: not queue.holders_of(step, request.wants[0].name))
 
 
+def acknowledging_what_is_anothers(patch: pytest.MonkeyPatch) -> None:
+    rightly = signals._ack
+
+    def whoever(step: Any, _: str, signal_id: str) -> bool:
+        found = signals._find(step, signal_id)
+        return rightly(step, found[1] if found else "", signal_id)
+
+    patch.setattr(signals, "_ack", whoever)
+
+
+def inboxes_without_bounds(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(signals, "_is_full", lambda *_: False)
+
+
 BUGS = {
     last_come_first_served: ("acquire", "release"),
     releasing_the_name_whatever_the_grant: ("acquire", "release"),
     forgetting_what_is_over: ("acquire", "release", "withdraw", "again"),
     settlements_that_move_the_counter: ("acquire", "settle"),
     barging: ("acquire",),
+    acknowledging_what_is_anothers: ("send", "acknowledge"),
+    inboxes_without_bounds: ("send",),
 }
 """Each with the rules that show it."""
 

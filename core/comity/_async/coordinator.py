@@ -14,6 +14,7 @@ from comity._async.entries import AsyncEntries
 from comity._async.events import AsyncEvents
 from comity._async.locks import AsyncLocks
 from comity._async.sessions import AsyncSessions
+from comity._async.signals import AsyncSignals
 from comity._async.space import AsyncSpace
 from comity._async.stash import AsyncStash
 from comity._async.state import AsyncState
@@ -63,8 +64,8 @@ class Closable(Protocol):
 class AsyncCoordinator:
     """A program's place among the sessions of a namespace. Made by ``aconnect``; an async context manager.
 
-    `sessions`, `locks`, `events`, `state` and `conflicts` hold the operations. Use it only from the event loop that
-    made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
+    `sessions`, `locks`, `events`, `signals`, `state` and `conflicts` hold the operations. Use it only from the event
+    loop that made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class AsyncCoordinator:
         """Take turns on names."""
         self.events = AsyncEvents(self._space, self._open.add)
         """Publish and follow events."""
+        self.signals = AsyncSignals(self._space, self._open.add)
+        """Send signals to other sessions, and read the inbox."""
         entries = AsyncEntries(self._space)
         self._stash = AsyncStash(self._space, entries)
         self.state = AsyncState(self._space, entries, self._open.add)

@@ -17,6 +17,7 @@ from comity._sync.entries import Entries
 from comity._sync.events import Events
 from comity._sync.locks import Locks
 from comity._sync.sessions import Sessions
+from comity._sync.signals import Signals
 from comity._sync.space import Space
 from comity._sync.stash import Stash
 from comity._sync.state import State
@@ -65,8 +66,8 @@ class Closable(Protocol):
 class Coordinator:
     """A program's place among the sessions of a namespace. Made by ``connect``; a context manager.
 
-    `sessions`, `locks`, `events`, `state` and `conflicts` hold the operations. Use it only from the event loop that
-    made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
+    `sessions`, `locks`, `events`, `signals`, `state` and `conflicts` hold the operations. Use it only from the event
+    loop that made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
     """
 
     def __init__(
@@ -101,6 +102,8 @@ class Coordinator:
         """Take turns on names."""
         self.events = Events(self._space, self._open.add)
         """Publish and follow events."""
+        self.signals = Signals(self._space, self._open.add)
+        """Send signals to other sessions, and read the inbox."""
         entries = Entries(self._space)
         self._stash = Stash(self._space, entries)
         self.state = State(self._space, entries, self._open.add)

@@ -14,7 +14,8 @@ ComityError
 ├── SessionError
 │   ├── AgentIdTaken                       a live session of another process has this id
 │   ├── SessionLost                        this session ended without its doing
-│   └── NoSuchSession                      the named session is not live
+│   ├── NoSuchSession                      the named session is not live
+│   └── InboxFull                          the named session's inbox takes no more signals
 ├── LockError
 │   ├── LockTimeout (TimeoutError)         not had in time; names the holders
 │   ├── LockLost                           the lease ended before its holder released it
@@ -57,6 +58,7 @@ from comity.errors.locks import (
 )
 from comity.errors.root import AccessDenied, ComityError
 from comity.errors.sessions import AgentIdTaken, NoSuchSession, SessionError, SessionLost
+from comity.errors.signals import InboxFull
 from comity.errors.state import FenceRefused, StateConflict, StateError
 from comity.errors.tasks import ClaimLost, NoSuchTask, TaskError, TaskRefused
 
@@ -76,6 +78,7 @@ __all__ = [
     "Forked",
     "HandleError",
     "HolderChanged",
+    "InboxFull",
     "InvalidArgument",
     "InvalidName",
     "InvalidPayload",

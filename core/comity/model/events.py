@@ -89,6 +89,8 @@ class WakeKind(enum.Enum):
     """Something about this session or its requests changed: beat and list."""
     TOPIC = "topic"
     """A topic has new events: `name`."""
+    SIGNAL = "signal"
+    """The session's inbox has a new signal."""
     HURRY = "hurry"
     """A short-lived session joined: look at the deadlines now."""
     TASK = "task"

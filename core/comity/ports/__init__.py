@@ -25,6 +25,7 @@ from comity.ports.listener import Listener
 from comity.ports.locks import Locks
 from comity.ports.presence import Presence
 from comity.ports.pubsub import PubSub
+from comity.ports.signals import Signals
 from comity.ports.state import State
 from comity.ports.tasks import Tasks
 
@@ -36,6 +37,7 @@ __all__ = [
     "Locks",
     "Presence",
     "PubSub",
+    "Signals",
     "State",
     "Tasks",
 ]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from comity.ports.locks import Locks
     from comity.ports.presence import Presence
     from comity.ports.pubsub import PubSub
+    from comity.ports.signals import Signals
     from comity.ports.state import State
     from comity.ports.tasks import Tasks
 
@@ -79,6 +80,10 @@ class Backend(Protocol):
     @property
     def tasks(self) -> Tasks:
         """Work that is handed over."""
+
+    @property
+    def signals(self) -> Signals:
+        """Inboxes."""
 
     def now(self) -> float:
         """Seconds on a local clock that runs as the backend's does (X2); only differences mean something."""

@@ -15,7 +15,7 @@ import pytest
 
 _PARTS = (
     *("changes", "claims", "conflicts", "corrupt", "deadlock", "ends", "fences", "leases", "liveness", "locks"),
-    *("namespaces", "presence", "pubsub", "queue", "retries", "sharing", "state", "tasks"),
+    *("namespaces", "presence", "pubsub", "queue", "retries", "sharing", "signals", "state", "tasks"),
 )
 # Before they are imported, so that a failing assertion tells the values.
 pytest.register_assert_rewrite(
@@ -43,6 +43,7 @@ from comity.testing.kit.steps_pubsub import PubSubSteps  # noqa: E402
 from comity.testing.kit.steps_queue import QueueSteps  # noqa: E402
 from comity.testing.kit.steps_retries import RetrySteps  # noqa: E402
 from comity.testing.kit.steps_sharing import SharingSteps  # noqa: E402
+from comity.testing.kit.steps_signals import SignalSteps  # noqa: E402
 from comity.testing.kit.steps_state import StateSteps  # noqa: E402
 from comity.testing.kit.steps_tasks import TaskSteps  # noqa: E402
 
@@ -65,6 +66,7 @@ __all__ = [
     "QueueSteps",
     "RetrySteps",
     "SharingSteps",
+    "SignalSteps",
     "Stage",
     "StateSteps",
     "StepContract",
@@ -83,6 +85,7 @@ class StepContract(
     RetrySteps,
     SharingSteps,
     PubSubSteps,
+    SignalSteps,
     ConflictSteps,
     StateSteps,
     FenceSteps,

@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity.logs import corrupt_counts
-from comity.model import Granted, TopicPosition
+from comity.model import Granted, NewSignal, TopicPosition
 from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import Stage, StepTests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from comity.model import SessionRef
     from comity.ports import Backend
+
+
+def _new(stage: Stage, sender: SessionRef) -> NewSignal:
+    return NewSignal(sender, stage.new("sig"), "note", b"1", 300_000)
+
+
+def _signal(stage: Stage, sender: SessionRef, to: str) -> None:
+    stage.run(stage.backend.signals.send(_new(stage, sender), to, allow_offline=False))
 
 
 class CorruptRecordSteps(StepTests):
@@ -33,6 +42,7 @@ class CorruptRecordSteps(StepTests):
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(bob)
         stage.publish("news", b"1")
+        _signal(stage, ann, "bob")
         before = sum(corrupt_counts.values())
         spoil(stage.backend)
         sessions = stage.run(stage.backend.presence.members(None)).sessions
@@ -45,13 +55,20 @@ class CorruptRecordSteps(StepTests):
         assert [h.request_id for h in stage.own(ann).held] == [held.request_id]
         assert [c.request_id for c in stage.own(bob).waiting] == [waiting.request_id]
         assert b"1" in [event.payload for event in stage.stored("news")]
+        assert [signal.payload for signal in stage.run(stage.backend.signals.peek("bob", 10))] == [b"1"]
         assert sum(corrupt_counts.values()) > before
 
     @rule("X7")
     def test_steps_go_through_beside_bad_records(self, stage: Stage, spoil: Callable[[Backend], None]) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(bob)
+        _signal(stage, ann, "bob")
         spoil(stage.backend)
+        _signal(stage, ann, "bob")
+        received = stage.run(stage.backend.signals.receive(bob, 0, (), None, 10))
+        assert [signal.payload for signal in received] == [b"1", b"1"]
+        assert stage.run(stage.backend.signals.ack(bob, [signal.signal_id for signal in received])) == (True, True)
+        assert list(stage.run(stage.backend.signals.broadcast(_new(stage, ann), ["bob"])).delivered) == ["bob"]
         assert stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
         assert stage.release(held)
         assert stage.holding() == [waiting.request_id]

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from comity.errors import SessionLost
-from comity.model import Changed, Ended, Granted, Mode, Queued, SessionInfo, TopicPosition, Withdrawn
+from comity.model import Changed, Ended, Granted, Mode, NewSignal, Queued, SessionInfo, TopicPosition, Withdrawn
 from comity.ops import Effect
 from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import Stage, StepTests
@@ -261,6 +261,7 @@ class RetrySteps(StepTests):
         # What is marked READ may be dropped half-way and sent again.
         ann, request = stage.session("ann"), stage.request(stage.session("bob"))
         presence, locks, pubsub = stage.backend.presence, stage.backend.locks, stage.backend.pubsub
+        signals, signal = stage.backend.signals, NewSignal(ann, "s", "note", b"1", 1000)
         reads = [
             presence.members(None),
             presence.get("ann"),
@@ -271,6 +272,8 @@ class RetrySteps(StepTests):
             pubsub.tail([]),
             pubsub.cursor("me"),
             stage.backend.conflicts.contest("lock", []),
+            signals.peek("ann", 1),
+            signals.status("s"),
         ]
         writes = [
             presence.announce(stage.announcement()),
@@ -285,6 +288,10 @@ class RetrySteps(StepTests):
             locks.preempt(request, 1, ""),
             locks.break_lock(ann, "r", "lock", ""),
             pubsub.commit("me", {}),
+            signals.send(signal, "ann", allow_offline=True),
+            signals.broadcast(signal, None),
+            signals.receive(ann, 0, (), None, 1),
+            signals.ack(ann, ["s"]),
         ]
         assert {op.name for op in reads if op.effect is not Effect.READ} == set()
         assert {op.name for op in writes if op.effect is not Effect.WRITE} == set()

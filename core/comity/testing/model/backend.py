@@ -11,6 +11,7 @@ from comity.testing.model.listener import ModelListener
 from comity.testing.model.locks import ModelLocks
 from comity.testing.model.presence import ModelPresence
 from comity.testing.model.pubsub import ModelPubSub
+from comity.testing.model.signals import ModelSignals
 from comity.testing.model.state import ModelState
 from comity.testing.model.step import Steps
 from comity.testing.model.tasks import ModelTasks
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from comity.model import SessionRef
-    from comity.ports import Conflicts, Locks, Presence, PubSub, State, Tasks
+    from comity.ports import Conflicts, Locks, Presence, PubSub, Signals, State, Tasks
     from comity.testing.model.step import ModelOp
 
 
@@ -46,6 +47,7 @@ class ModelBackend:
         self.pubsub: PubSub = ModelPubSub(self._steps)
         self.state: State = ModelState(self._steps)
         self.conflicts: Conflicts = ModelConflicts(self._steps, locks)
+        self.signals: Signals = ModelSignals(self._steps)
         self.tasks: Tasks = ModelTasks(self._steps)
 
     def advance(self, seconds: float) -> None:

@@ -11,6 +11,7 @@ from comity.model import (
     Loss,
     SessionInfo,
     SessionRef,
+    SignalState,
     StoredEvent,
     Task,
     TaskPush,
@@ -112,6 +113,23 @@ class Name:
     """Token of each session's latest grant, the latest last."""
     verdicts: dict[frozenset[SessionRef], Verdict] = attrs.field(factory=dict)
     """Decisions on record under this counter, by the pair they decided."""
+
+
+@attrs.define
+class Delivery:
+    """A signal on its way to one recipient, or what became of it."""
+
+    id: str
+    to: str
+    sequence: int
+    sender: str
+    type: str
+    payload: bytes
+    sent_ms: int
+    until_ms: int
+    state: SignalState = SignalState.QUEUED
+    seen_ms: int | None = None
+    ended_ms: int | None = None
 
 
 @attrs.define

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import attrs
 
 from comity.errors import SessionLost
-from comity.model import ClaimRequest, FinishedTask, Holder, Published, Settled, Wake
-from comity.testing.model.records import Cursor, Entry, Fact, Mark, Name, Session, Topic, Totals, Work
+from comity.model import Broadcast, ClaimRequest, FinishedTask, Holder, Published, Settled, Wake
+from comity.testing.model.records import Cursor, Delivery, Entry, Fact, Mark, Name, Session, Topic, Totals, Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,8 @@ MEMORY_MS = 90_000
 """How long an id that is over is remembered, at least."""
 MEMORY_SIZE = 200_000
 """How many are remembered, at most; the oldest go first."""
+SIGNALS_MS = 3_600_000
+"""How long what became of a signal is remembered."""
 
 V = TypeVar("V")
 
@@ -68,12 +70,13 @@ class World:
 class Memory(Generic[V]):
     """Answers and marks of ids that are over, for as long as a late duplicate may come (X4)."""
 
-    def __init__(self) -> None:
+    def __init__(self, ms: int = MEMORY_MS) -> None:
+        self._ms = ms
         self._kept: dict[str, tuple[int, V]] = {}
 
     def keep(self, key: str, value: V, now_ms: int) -> None:
         """Remember `value`, unless something is remembered of `key` already: the first end stands."""
-        while self._kept and self._oldest_ms() < now_ms - MEMORY_MS:
+        while self._kept and self._oldest_ms() < now_ms - self._ms:
             del self._kept[next(iter(self._kept))]
         self._kept.setdefault(key, (now_ms, value))
         if len(self._kept) > MEMORY_SIZE:
@@ -113,6 +116,11 @@ class Namespace:
     settled: Memory[Settled] = attrs.field(factory=Memory)
     broken: Memory[tuple[Holder, ...]] = attrs.field(factory=Memory)
 
+    deliveries: dict[str, Delivery] = attrs.field(factory=dict)
+    """Signals that are in their inbox, oldest first."""
+    deliveries_over: Memory[Delivery] = attrs.field(factory=lambda: Memory(SIGNALS_MS))
+    broadcasts: Memory[Broadcast] = attrs.field(factory=Memory)
+    last_signal: int = 0
     facts: dict[str, Fact] = attrs.field(factory=dict)
     """The state by key."""
     fences: dict[str, tuple[int, int]] = attrs.field(factory=dict)
@@ -195,6 +203,7 @@ class Namespace:
     def clear(self) -> int:
         """Forget every record, and how many there were; only the listeners stay open."""
         count = len(self.sessions) + len(self.requests) + len(self.cursors) + len(self.facts) + len(self.tasks)
+        count += len(self.deliveries)
         count += sum(len(topic.events) for topic in self.topics.values())
         empty = Namespace(now_us=self.now_us, listeners=self.listeners)
         for field in attrs.fields(Namespace):
