@@ -90,6 +90,8 @@ RULES = (
     word("arun", "run"),
     word("asettle", "settle"),
     word("aclose", "close"),
+    word("acall", "call"),
+    word("aget_or_start_service", "get_or_start_service"),
     # words of comments and docstrings
     Rule(r"\b([Aa])n async (?=iterator)", r"\1n "),
     Rule(r"\b([Aa])n async (?=context)", r"\1 "),

@@ -14,6 +14,7 @@ from comity.model import (
     FENCE_MEMORY_MS,
     FENCES_REMEMBERED,
     STATE_TOPIC,
+    UNTOLD_KEYS,
     StateEvent,
     StoredEntry,
 )
@@ -91,6 +92,8 @@ def stored(step: Step, entry: Entry | None) -> StoredEntry | None:
 
 def publish(step: Step, event: StateEvent, sender: str, facts: dict[str, object]) -> None:
     """Tell of a change, and drop of the topic what it need not keep."""
+    if str(facts["key"]).startswith(UNTOLD_KEYS):
+        return
     payload = msgspec.json.encode(facts)
     topic, place = append(step, STATE_TOPIC, event.value, payload, sender)
     trim(step, topic, place.number, CHANGES_KEPT, None)

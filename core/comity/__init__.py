@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from comity._async.inbox import AsyncInbox as AsyncInbox
     from comity._async.inbox import AsyncSignal as AsyncSignal
     from comity._async.leases import AsyncLease as AsyncLease
+    from comity._async.service.service import AsyncBackgroundService as AsyncBackgroundService
+    from comity._async.service.service import aget_or_start_service as aget_or_start_service
     from comity._async.state_watch import AsyncStateWatch as AsyncStateWatch
     from comity._async.watch import AsyncWatch as AsyncWatch
     from comity._sync.attach import attach as attach
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from comity._sync.inbox import Inbox as Inbox
     from comity._sync.inbox import Signal as Signal
     from comity._sync.leases import Lease as Lease
+    from comity._sync.service.service import BackgroundService as BackgroundService
+    from comity._sync.service.service import get_or_start_service as get_or_start_service
     from comity._sync.state_watch import StateWatch as StateWatch
     from comity._sync.watch import Watch as Watch
     from comity.errors import AccessDenied as AccessDenied
@@ -64,6 +68,8 @@ if TYPE_CHECKING:
     from comity.events import Gap as Gap
     from comity.events import Position as Position
     from comity.hookspecs import hookimpl as hookimpl
+    from comity.jobs import Job as Job
+    from comity.jobs import Turn as Turn
     from comity.model.conflicts import Conflict as Conflict
     from comity.model.conflicts import ConflictResult as ConflictResult
     from comity.model.conflicts import ConflictStrategy as ConflictStrategy
@@ -75,6 +81,8 @@ if TYPE_CHECKING:
     from comity.model.locks import Contender as Contender
     from comity.model.locks import Holder as Holder
     from comity.model.locks import Mode as Mode
+    from comity.model.service import JobReport as JobReport
+    from comity.model.service import ServiceStatus as ServiceStatus
     from comity.model.sessions import AccessTier as AccessTier
     from comity.model.sessions import AgentCredentials as AgentCredentials
     from comity.model.sessions import Liveness as Liveness
@@ -106,6 +114,7 @@ _HOMES = {
     "_async.inbox": "AsyncInbox AsyncSignal",
     "_async.leases": "AsyncLease",
     "_async.state_watch": "AsyncStateWatch",
+    "_async.service.service": "AsyncBackgroundService aget_or_start_service",
     "_async.watch": "AsyncWatch",
     "_sync.attach": "attach",
     "_sync.connect": "connect",
@@ -114,6 +123,7 @@ _HOMES = {
     "_sync.inbox": "Inbox Signal",
     "_sync.leases": "Lease",
     "_sync.state_watch": "StateWatch",
+    "_sync.service.service": "BackgroundService get_or_start_service",
     "_sync.watch": "Watch",
     "errors": (
         "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput Closed ComityError "
@@ -124,8 +134,10 @@ _HOMES = {
     ),
     "events": "Event Gap Position",
     "hookspecs": "hookimpl",
+    "jobs": "Job Turn",
     "model.conflicts": "Conflict ConflictResult ConflictStrategy Decision GiveUp Party Take Wait",
     "model.locks": "Contender Holder Mode",
+    "model.service": "JobReport ServiceStatus",
     "model.sessions": "AccessTier AgentCredentials Liveness SessionInfo SessionType generate_agent_id",
     "model.signals": "Broadcast SignalState SignalStatus",
     "ports": "Backend Capability",

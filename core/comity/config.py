@@ -109,6 +109,8 @@ class Settings:
     deadline: float = _setting(5.0, "COMITY_DEADLINE", _seconds(0.01, 3600))
     """How long a call that does not wait may take (X3)."""
     on_lost: str = _setting("stop", "COMITY_ON_LOST", _on_lost)
+    service: bool = _setting(False, "COMITY_SERVICE", _switch)  # noqa: FBT003 - a default
+    """Whether a session that is announced also offers to lead the background service."""
     payload_limit: int = _setting(256 * 1024, "COMITY_PAYLOAD_LIMIT", _count(1024, 64 * 1024 * 1024, "bytes"))
     max_held: int = _setting(1000, "COMITY_MAX_HELD", _count(1, 10_000, "leases"))
     inbox_limit: int = _setting(1000, "COMITY_INBOX_LIMIT", _count(1, 10_000, "signals"))

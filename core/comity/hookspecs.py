@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from comity.jobs import Job
     from comity.model import ConflictResult, SessionInfo
     from comity.strategies import Strategy
 
@@ -52,6 +53,14 @@ def comity_cli_commands() -> Mapping[str, Callable[..., Any]]:  # type: ignore[e
 
 
 @hookspec
+def comity_service_jobs() -> Sequence[Job]:  # type: ignore[empty-body]
+    """Offer jobs for the leader of the background service.
+
+    Called once, when this session first leads. A job that cannot be used, or whose name is taken already, is refused.
+    """
+
+
+@hookspec
 def comity_session_started(info: SessionInfo) -> None:
     """One's own session is announced: others see it from now on. Again after a rejoin."""
 
@@ -69,6 +78,21 @@ def comity_session_updated(info: SessionInfo) -> None:
 @hookspec
 def comity_conflict_decided(result: ConflictResult) -> None:
     """A conflict that one's own session asked about is decided and on record."""
+
+
+@hookspec
+def comity_service_started(info: SessionInfo, token: int) -> None:
+    """One's own session leads the background service from now on; `token` fences what it writes."""
+
+
+@hookspec
+def comity_service_deposed(info: SessionInfo, token: int, reason: str) -> None:
+    """One's own session lost the lead; what it still tries to write with `token` is refused."""
+
+
+@hookspec
+def comity_service_stopped(info: SessionInfo, token: int, reason: str) -> None:
+    """One's own session gave the lead up: it was stopped, asked to stop, or it departs."""
 
 
 @hookspec

@@ -11,7 +11,7 @@ from comity.model.state import STATE_TOPIC
 NAME_BYTES = 512
 """The longest name, in bytes of UTF-8."""
 OWN_KEYS = "comity/"
-"""How the keys begin under which only the library itself writes."""
+"""How the keys, locks and topics begin that only the library itself writes, takes and publishes to."""
 _OWN_TOPICS = {SYSTEM_TOPIC, STATE_TOPIC}
 
 # C0, DEL and C1: every character of Unicode's category Cc. Stores use some of them as separators.
@@ -48,14 +48,18 @@ def check_name(kind: str, name: object) -> str:
     return name
 
 
-def check_lock_name(name: object) -> str:
-    """Return `name` when it can name a lock, else raise `InvalidName`.
+def check_lock_name(name: object, *, taking: bool = False) -> str:
+    """Return `name` when it can name a lock, or `taking`, also be acquired; else raise `InvalidName`.
 
     A name that ends in ``/`` would mean everything below it, which this version does not lock.
     """
     checked = check_name("lock name", name)
     if checked.endswith("/"):
         raise InvalidName("lock name", name, 'names that end in "/" are kept for areas; leave the last "/" out')
+    if taking and checked.startswith(OWN_KEYS):
+        raise InvalidName(
+            "lock name", name, f"locks that begin with {OWN_KEYS!r} are the library's own; choose another"
+        )
     return checked
 
 
@@ -70,6 +74,6 @@ def check_key(key: object, *, writing: bool = False) -> str:
 def check_topic(topic: object, *, publishing: bool = False) -> str:
     """Return `topic` when it can be read, or `publishing`, also be published to; else raise `InvalidName`."""
     checked = check_name("topic", topic)
-    if publishing and checked in _OWN_TOPICS:
+    if publishing and (checked in _OWN_TOPICS or checked.startswith(OWN_KEYS)):
         raise InvalidName("topic", topic, "only the library itself publishes there; choose another topic")
     return checked

@@ -17,7 +17,8 @@ import attrs
 
 from comity.config import environment_of, resolve
 from comity.dispatch import Dispatcher
-from comity.errors import NameTaken, UnknownStrategy
+from comity.errors import BadInput, NameTaken, UnknownStrategy
+from comity.jobs import check_jobs
 from comity.logs import log
 from comity.names import check_name
 from comity.registry import HOOKS, Registry, checked_strategy
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from comity.config import Settings
+    from comity.jobs import Job
     from comity.model import ConflictResult, ConflictStrategy, SessionInfo
     from comity.registry import Implementation, PluginInfo
     from comity.strategies import Strategy
@@ -160,6 +162,26 @@ class PluginHost:
                 self._failed(impl, error)
         return commands
 
+    def service_jobs(self, reserved: Iterable[str]) -> list[Job]:
+        """Ask the plugins for jobs, at once; what cannot be used, or is named like another, is refused."""
+        owners = dict.fromkeys(reserved, "comity")
+        jobs: list[Job] = []
+        for impl in self._implementations["comity_service_jobs"]:
+            try:
+                for offered in list(impl.call({})):
+                    try:
+                        (job,) = check_jobs([offered], ())
+                        if job.name in owners:
+                            raise NameTaken("job", job.name, owners[job.name], impl.plugin)
+                    except BadInput as error:
+                        self._registry.refuse(impl.plugin, f"job {getattr(offered, 'name', offered)!r}", error)
+                        continue
+                    owners[job.name] = impl.plugin
+                    jobs.append(job)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - other plugins' jobs stay
+                self._failed(impl, error)
+        return jobs
+
     def session_started(self, info: SessionInfo) -> None:
         """One's own session is announced."""
         self._tell("comity_session_started", info=info)
@@ -175,6 +197,18 @@ class PluginHost:
     def conflict_decided(self, result: ConflictResult) -> None:
         """A conflict that was asked about here is decided."""
         self._tell("comity_conflict_decided", result=result)
+
+    def service_started(self, info: SessionInfo, token: int) -> None:
+        """One's own session leads the background service."""
+        self._tell("comity_service_started", info=info, token=token)
+
+    def service_deposed(self, info: SessionInfo, token: int, reason: str) -> None:
+        """One's own session lost the lead."""
+        self._tell("comity_service_deposed", info=info, token=token, reason=reason)
+
+    def service_stopped(self, info: SessionInfo, token: int, reason: str) -> None:
+        """One's own session gave the lead up."""
+        self._tell("comity_service_stopped", info=info, token=token, reason=reason)
 
     def lock_lost(self, name: str, token: int, reason: str) -> None:
         """A lease was lost without being released."""

@@ -45,6 +45,7 @@ _ACTIONS: Mapping[AccessTier, tuple[str, ...]] = {
         "state.list",
         "state.watch",
         "retrieve",
+        "service.status",
     ),
     AccessTier.CONTRIBUTOR: (
         "locks.acquire",
@@ -58,9 +59,15 @@ _ACTIONS: Mapping[AccessTier, tuple[str, ...]] = {
         "conflicts.resolve",
         "signals.send",
         "signals.broadcast",
+        "service.start",
     ),
     AccessTier.VALIDATOR: ("conflicts.settle",),  # a conflict between two other sessions
-    AccessTier.STEWARD: ("locks.break_lock", "sessions.evict", "drop"),
+    AccessTier.STEWARD: (
+        "locks.break_lock",
+        "sessions.evict",
+        "service.stop",  # another session's; one's own needs no more than to start it
+        "drop",
+    ),
 }
 
 NEEDED: Mapping[str, AccessTier] = MappingProxyType(

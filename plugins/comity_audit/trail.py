@@ -64,6 +64,21 @@ class Audit:
         )
 
     @hookimpl
+    def comity_service_started(self, token: int) -> None:
+        """This session leads the background service."""
+        self._write("service_started", token=token)
+
+    @hookimpl
+    def comity_service_deposed(self, token: int, reason: str) -> None:
+        """It lost the lead."""
+        self._write("service_deposed", token=token, reason=reason)
+
+    @hookimpl
+    def comity_service_stopped(self, token: int, reason: str) -> None:
+        """It gave the lead up."""
+        self._write("service_stopped", token=token, reason=reason)
+
+    @hookimpl
     def comity_lock_lost(self, name: str, token: int, reason: str) -> None:
         """A lease ended without being released."""
         self._write("lock_lost", name=name, token=token, reason=reason)

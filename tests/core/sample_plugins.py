@@ -53,6 +53,18 @@ class Recorder:
         self._tell("comity_conflict_decided", result)
 
     @hookimpl
+    def comity_service_started(self, info: SessionInfo, token: int) -> None:
+        self._tell("comity_service_started", info, token)
+
+    @hookimpl
+    def comity_service_deposed(self, info: SessionInfo, token: int, reason: str) -> None:
+        self._tell("comity_service_deposed", info, token, reason)
+
+    @hookimpl
+    def comity_service_stopped(self, info: SessionInfo, token: int, reason: str) -> None:
+        self._tell("comity_service_stopped", info, token, reason)
+
+    @hookimpl
     def comity_lock_lost(self, name: str, token: int, reason: str) -> None:
         self._tell("comity_lock_lost", name, token, reason)
 

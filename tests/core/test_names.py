@@ -76,6 +76,15 @@ def test_the_systems_topic_can_be_read_but_not_published_to() -> None:
         check_topic("comity", publishing=True)
 
 
+def test_locks_and_topics_of_the_librarys_own_can_be_looked_at_but_not_used() -> None:
+    assert check_lock_name("comity/service") == check_topic("comity/service") == "comity/service"
+    assert check_lock_name("comity", taking=True) == "comity"
+    with pytest.raises(InvalidName, match="library's own"):
+        check_lock_name("comity/service", taking=True)
+    with pytest.raises(InvalidName, match="only the library"):
+        check_topic("comity/service", publishing=True)
+
+
 def test_a_common_name_is_checked_in_less_than_a_microsecond() -> None:
     rounds = 2000
     best = min(timeit.repeat(lambda: check_name("lock name", "src/app.py"), number=rounds, repeat=30))

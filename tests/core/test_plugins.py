@@ -43,6 +43,9 @@ CALLS: dict[str, tuple[str, tuple[object, ...]]] = {
     "comity_session_joined": ("session_joined", (INFO,)),
     "comity_session_updated": ("session_updated", (INFO,)),
     "comity_conflict_decided": ("conflict_decided", (RESULT,)),
+    "comity_service_started": ("service_started", (INFO, 7)),
+    "comity_service_deposed": ("service_deposed", (INFO, 7, "expired")),
+    "comity_service_stopped": ("service_stopped", (INFO, 7, "stopped")),
     "comity_lock_lost": ("lock_lost", ("name", 7, "expired")),
     "comity_session_left": ("session_left", (INFO, "expired")),
     "comity_session_lost": ("session_lost", (INFO, "deadline")),
@@ -57,7 +60,7 @@ def test_every_lifecycle_hook_has_a_typed_method_that_passes_its_arguments_on(
 ) -> None:
     recorder = Recorder()
     host = host_of(recorder)
-    assert set(CALLS) == set(HOOKS) - {"comity_strategies", "comity_cli_commands"}
+    assert set(CALLS) == set(HOOKS) - {"comity_strategies", "comity_cli_commands", "comity_service_jobs"}
     for method, arguments in CALLS.values():
         getattr(host, method)(*arguments)
     host.close(5)

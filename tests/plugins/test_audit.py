@@ -45,6 +45,9 @@ EXPECTED: list[dict[str, Any]] = [
         "reason": "tier STEWARD over CONTRIBUTOR",
         "token": 42,
     },
+    {"event": "service_started", "session": "me", "token": 41},
+    {"event": "service_deposed", "session": "me", "token": 41, "reason": "its lock was broken"},
+    {"event": "service_stopped", "session": "me", "token": 43, "reason": "stopped"},
     {"event": "lock_lost", "session": "me", "name": "src/app.py", "token": 42, "reason": "broken"},
     {"event": "session_left", "session": "me", "peer": "peer", "reason": "expired"},
     {"event": "session_lost", "session": "me", "reason": "deadline"},
@@ -57,6 +60,9 @@ def tell_all(host: PluginHost) -> None:
     host.session_joined(PEER)
     host.session_updated(PEER)
     host.conflict_decided(RESULT)
+    host.service_started(ME, 41)
+    host.service_deposed(ME, 41, "its lock was broken")
+    host.service_stopped(ME, 43, "stopped")
     host.lock_lost("src/app.py", 42, "broken")
     host.session_left(PEER, "expired")
     host.session_lost(ME, "deadline")
@@ -143,7 +149,7 @@ def test_without_a_file_lines_go_to_the_standard_logger_and_nothing_to_stdout(
         tell_all(PluginHost(plugins=[comity_audit.plugin]))
     told = [record.getMessage() for record in caplog.records if record.name == "comity_audit"]
     assert [line.partition(" ")[0] for line in told] == [record["event"] for record in EXPECTED]
-    assert json.loads(told[4].partition(" ")[2]) == {
+    assert json.loads(told[7].partition(" ")[2]) == {
         "session": "me",
         "name": "src/app.py",
         "token": 42,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from tests.processes.history import Told, Turn
+    from tests.processes.leading import Wrote
 
 
 def overlaps(turns: Sequence[Turn], killed: Collection[str] = ()) -> list[str]:
@@ -96,6 +97,23 @@ def delivered_wrongly(sent: Sequence[int], acknowledged: Sequence[int], seen: Se
     wrong += [f"event {number} was seen and never sent" for number in counts if number not in set(sent)]
     if list(seen) != sorted(seen):
         wrong.append("events were seen out of order")
+    return wrong
+
+
+def led_wrongly(writes: Sequence[Wrote]) -> list[str]:
+    """One leader at a time: in the order in which the store took them, no write has a smaller token than one before."""
+    taken = sorted((write for write in writes if write.version), key=lambda write: write.version)
+    wrong = [
+        f"{after.agent} (token {after.token}) wrote version {after.version} after {before.agent} (token {before.token})"
+        for before, after in pairwise(taken)
+        if after.token < before.token
+    ]
+    of_token = {write.token: write.agent for write in writes}
+    wrong += [
+        f"token {write.token} was {of_token[write.token]}'s and {write.agent}'s"
+        for write in writes
+        if of_token[write.token] != write.agent
+    ]
     return wrong
 
 

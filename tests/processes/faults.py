@@ -27,15 +27,15 @@ def kill(worker: Worker) -> float:
 
 
 @contextlib.contextmanager
-def stopped(worker: Worker, observer: comity.Coordinator) -> Iterator[None]:
+def stopped(worker: Worker, observer: comity.Coordinator, *, between_steps: bool = False) -> Iterator[None]:
     """Stop a process with SIGSTOP meanwhile.
 
-    At any moment, or between two steps where a process stopped inside one would hold up all others.
+    At any moment, or `between_steps`: also where a process stopped inside one would hold up all others.
     """
-    if Capability.PAUSE_TOLERANT in observer.capabilities:
+    if Capability.PAUSE_TOLERANT in observer.capabilities and not between_steps:
         os.kill(worker.pid, signal.SIGSTOP)
     else:
-        os.kill(worker.pid, signal.SIGUSR1)  # it stops itself before its next heartbeat
+        os.kill(worker.pid, signal.SIGUSR1)  # it stops itself before its next step of a kind
     deadline = time.monotonic() + _STOPS
     while not worker.is_stopped():
         assert time.monotonic() < deadline, f"{worker} did not stop"

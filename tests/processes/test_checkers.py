@@ -8,6 +8,7 @@ import attrs
 
 from tests.processes import checkers
 from tests.processes.history import Place, Told, Turn
+from tests.processes.leading import Wrote
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,3 +105,11 @@ def test_the_detector_meets_who_is_inside_and_the_register_refuses_the_older(tmp
         assert two.write(2)
         assert not one.write(1)
         assert two.write(2)
+
+
+def test_a_write_of_a_deposed_leader_is_seen() -> None:
+    writes = [Wrote("ann", 5, 10), Wrote("bob", 7, 12), Wrote("ann", 5, 11), Wrote("ann", 5, 0), Wrote("eve", 9, 20)]
+    assert checkers.led_wrongly(writes) == []
+    assert checkers.led_wrongly([*writes, Wrote("ann", 5, 13)])
+    assert checkers.led_wrongly([*writes, Wrote("ann", 7, 13)])
+    assert checkers.led_wrongly([]) == []

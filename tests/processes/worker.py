@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import comity
 from tests.processes import forking, traffic
 from tests.processes.history import Place
+from tests.processes.leading import Leading
 
 if TYPE_CHECKING:
     from comity.ops import Op
@@ -27,14 +28,15 @@ _DIE_WITH_PARENT = 1
 
 
 class StopsItself:
-    """Stops the process between two of its steps: before the first heartbeat after SIGUSR1."""
+    """Stops the process between two of its steps: before the first one called `at` after SIGUSR1."""
 
     def __init__(self) -> None:
+        self.at = "presence.heartbeat"
         self._asked = threading.Event()
         signal.signal(signal.SIGUSR1, lambda *_: self._asked.set())
 
     def before(self, op: Op[object], attempt: int) -> None:  # noqa: ARG002 - the signature of an interceptor
-        if self._asked.is_set() and op.name == "presence.heartbeat":
+        if self._asked.is_set() and op.name == self.at:
             self._asked.clear()
             # To this very thread, which then goes no step further; sent to the process it may run on for a while.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
@@ -42,10 +44,11 @@ class StopsItself:
     def after(self, op: Op[object], attempt: int, answer: object, seconds: float) -> None: ...
 
 
-class Commands:
+class Commands(Leading):
     """What the process can be told to do, and what it holds between two commands."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._stops = StopsItself()
         self._me: comity.Coordinator | None = None
         self._options: dict[str, Any] = {}
@@ -63,7 +66,13 @@ class Commands:
         self._me = comity.connect(options.pop("url"), interceptors=[self._stops], **options)
         return {"pid": os.getpid()}
 
+    def stop_at(self, step: str) -> dict[str, Any]:
+        """Say before which step SIGUSR1 stops the process: one of the thread that does most of them."""
+        self._stops.at = step
+        return {}
+
     def leave(self) -> dict[str, Any]:
+        self._stops.at = "presence.heartbeat"
         if self._me is not None:
             self._me.close()
         self._me = None

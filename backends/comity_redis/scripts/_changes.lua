@@ -7,6 +7,9 @@ local function living(o)
   return at and tonumber(at) > now
 end
 
+-- Whether changes of `key` are told to nobody: the service writes its own often (`UNTOLD_KEYS`).
+local function untold(key) return sub(key, 1, 15) == 'comity/service/' end
+
 -- What is known of `key`: version (NEVER: it is gone, only its fence is remembered), due in ms (0: none), fence,
 -- owner ('' or o). nil when nothing is known.
 local function head(key)
@@ -47,11 +50,12 @@ local function bury(key, fence)
   call('ZADD', STATE, 0, appointment('x', till, key))
 end
 
--- Take `key` away; the change to tell, and the version it made.
+-- Take `key` away; the change to tell (nil: none), and the version it made.
 local function take_away(key, h, kind, sender, more)
   clear_away(key, h)
   bury(key, h.fence)
   local version = token()
+  if untold(key) then return nil, version end
   return {kind, sender, '{"key":' .. json(key) .. format(',"version":%.0f', tonumber(version)) .. (more or '') .. '}'}, version
 end
 
@@ -61,9 +65,9 @@ local function take_over(key, h)
   return (take_away(key, h, 'state.ended', '', ',"reason":"expired"'))
 end
 
--- Take away up to `most` keys past their time, and forget as many fences; the changes to tell.
+-- Take away up to `most` keys past their time, and forget as many fences; the changes to tell, and how many expired.
 local function expire(most)
-  local changes = {}
+  local changes, count = {}, 0
   for _, kind in ipairs({'d', 'x'}) do
     local till = '(' .. FS .. kind .. format('%016.0f', now + 1)
     if kind == 'x' and call('ZLEXCOUNT', STATE, '[' .. FS .. 'x', '(' .. FS .. 'y') > 100000 then till = '(' .. FS .. 'y' end
@@ -77,12 +81,12 @@ local function expire(most)
         if kind == 'x' then
           call('HDEL', HEADS, key)
         else
-          changes[#changes + 1] = take_away(key, h, 'state.expired', '')
+          changes[#changes + 1], count = take_away(key, h, 'state.expired', ''), count + 1
         end
       end
     end
   end
-  return changes
+  return changes, count
 end
 
 -- Append changes {type, sender, payload} to their topic, numbered by this step (E2). It keeps the newest 10,000, or

@@ -23,6 +23,8 @@ call('ZADD', STATE, 0, table.concat({key, version, format('%.0f', now), ends, AR
   owner ~= '' and owner or FS, ARGV[13]}, FS))
 if due > 0 then call('ZADD', STATE, 0, appointment('d', due, key)) end
 if owner ~= '' then call('ZADD', OWN, 0, mine .. FS .. key) end
-changes[#changes + 1] = {'state.put', ARGV[1], table.concat({'{"key":', json(key), format(',"version":%.0f', tonumber(version)),
-  ',"value":', ARGV[13], ',"ttl_ms":', ttl > 0 and ARGV[10] or 'null', ',"owner":', owner ~= '' and json(ARGV[1]) or '""', '}'})}
+if not untold(key) then
+  changes[#changes + 1] = {'state.put', ARGV[1], table.concat({'{"key":', json(key), format(',"version":%.0f', tonumber(version)),
+    ',"value":', ARGV[13], ',"ttl_ms":', ttl > 0 and ARGV[10] or 'null', ',"owner":', owner ~= '' and json(ARGV[1]) or '""', '}'})}
+end
 --@include _written.lua

@@ -7,7 +7,7 @@
 --@include _counter.lua
 --@include _changes.lua
 call('ZREM', LIVE, '')
-local changes = expire(tonumber(ARGV[1]))
+local changes, count = expire(tonumber(ARGV[1]))
 tell_changes(changes)
 local due = match(call('ZRANGEBYLEX', STATE, '[' .. FS .. 'd', '(' .. FS .. 'e', 'LIMIT', 0, 1)[1] or '', '^\31d(%d+)\31')
-return {#changes, due and tonumber(due) - now or false}
+return {count, due and tonumber(due) - now or false}

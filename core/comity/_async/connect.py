@@ -40,6 +40,7 @@ def aconnect(
     strategies: Mapping[str, Strategy] | None = None,
     auto_announce: bool = True,
     detached: bool = False,
+    service: bool | None = None,
     interceptors: Sequence[Interceptor] = (),
 ) -> AsyncPending[AsyncCoordinator]:
     """Join a namespace as a session, and return the coordinator that acts for it.
@@ -56,6 +57,8 @@ def aconnect(
     With ``auto_announce=False`` nothing is announced; reading works at once. With ``detached=True`` the session
     outlives the coordinator: it lives for `session_ttl` after the latest call of whoever acts for it by its `handle`
     (see `aattach`), and closing leaves it as it is.
+    `service`: once announced, offer to lead the background service of the namespace (False; see
+    `AsyncBackgroundService`).
     `interceptors` see every step performed (tracing, fault injection).
 
     Raises `BackendUnavailable`, `BackendUnfit`, `AgentIdTaken`, `UnknownBackend`, `InvalidArgument`, `InvalidName`.
@@ -77,6 +80,7 @@ def aconnect(
         strategies=strategies,
         auto_announce=auto_announce,
         detached=detached,
+        service=service,
         interceptors=interceptors,
     )
     return AsyncPending(pending)
@@ -127,6 +131,8 @@ async def _connect(
     if auto_announce:
         try:
             await coordinator.announce()
+            if settings.service:
+                await coordinator.service.start()
         except BaseException:
             await coordinator.close()
             raise

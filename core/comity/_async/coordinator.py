@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from comity._async.service.service import AsyncBackgroundService
     from comity.calls import Calls
     from comity.config import Settings
     from comity.model import Liveness, SessionInfo
+    from comity.ops import Op
     from comity.ports import Backend, Capability
     from comity.seam import Interceptor
     from comity.strategies import Strategy
@@ -52,6 +54,7 @@ _MAX_TRIES = 32
 _CLEAN_SECONDS = 0.5
 _JOIN_SECONDS = 6.0
 _DRAIN_SECONDS = 2.0
+_STOP_SECONDS = 2.0
 
 
 class Closable(Protocol):
@@ -93,6 +96,7 @@ class AsyncCoordinator:
         self._owns_backend = owns_backend
         self._open: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._closing = threading.Lock()
+        self._service: AsyncBackgroundService | None = None
         self._peers = Peers(session, self._open_watch)
         self.conflicts = AsyncConflicts(self._space)
         """Settle who goes first."""
@@ -158,6 +162,16 @@ class AsyncCoordinator:
     def plugins(self) -> PluginHost:
         """The plugins at work, with their failures."""
         return self._space.plugins
+
+    @property
+    def service(self) -> AsyncBackgroundService:
+        """This session's part in the background service of the namespace; it takes none before it is started."""
+        from comity._async.service.service import AsyncBackgroundService
+
+        with self._closing:
+            if self._service is None:
+                self._service = AsyncBackgroundService(self)
+            return self._service
 
     # What it keeps for itself, readable by all
 
@@ -272,6 +286,7 @@ class AsyncCoordinator:
         """
         space, session = self._space, self._session
         space.check("depart")
+        await self._stop_services("its session departed")
         op = session.leave()
         if op is None:
             return
@@ -289,18 +304,30 @@ class AsyncCoordinator:
         Calls that are blocked, and later ones, raise `Closed`; loops over watches and subscriptions end.
         When the store is away the departure is left to the session's deadline.
         """
-        session, space = self._session, self._space
+        session = self._session
         if session.inherited:
             return  # the parent's to close
-        with self._closing:
-            first, op = session.close()
-        if not first:
-            return
+        try:
+            await self._stop_services("its program closed it")
+        finally:
+            with self._closing:
+                first, op = session.close()
+            if first:
+                await self._end(op)
+
+    async def _stop_services(self, why: str) -> None:
+        """Give up the lead, if it is here, while the session can still say so."""
+        for service in list(self._space.services):
+            await service.stop(reason=why, timeout=_STOP_SECONDS)
+
+    async def _end(self, op: Op[bool] | None) -> None:
+        """Depart by `op`, and end every thread and connection."""
+        space = self._space
         try:
             if op is not None:
                 await space.seam.arun(op)
-            elif session.calls is not None:
-                await self._let_go(session.calls)
+            elif self._session.calls is not None:
+                await self._let_go(self._session.calls)
         except ComityError:
             pass  # the store is away: the session ends at its deadline
         except BaseException:

@@ -19,6 +19,8 @@ from comity.names import check_lock_name, check_name
 from comity.tiers import check_preempt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from comity._async.conflicts import AsyncConflicts
     from comity._async.space import AsyncSpace
     from comity.model import Answer, Contender, Holder, SessionRef
@@ -60,6 +62,15 @@ class AsyncLocks:
         """
         return AsyncPending(self._acquire(name, timeout, mode, priority, ttl, reentrant, owner, strategy))
 
+    async def _stand_for(
+        self, name: str, priority: int, owner: str, waits: Callable[[AsyncWait], object]
+    ) -> AsyncLease:
+        """Hold a name of the library's own, as `acquire` without a timeout.
+
+        `waits` is told of the wait as it begins, so that another thread may look at it and end it.
+        """
+        return await self._acquire(name, None, Mode.EXCLUSIVE, priority, None, False, owner, None, waits)  # noqa: FBT003
+
     async def _acquire(
         self,
         name: str,
@@ -70,6 +81,7 @@ class AsyncLocks:
         reentrant: bool,  # noqa: FBT001 - the private half of `acquire`
         owner: str | None,
         strategy: StrategyChoice | None,
+        waits: Callable[[AsyncWait], object] | None = None,
     ) -> AsyncLease:
         space = self._space
         space.home.check()
@@ -79,8 +91,8 @@ class AsyncLocks:
             raise InvalidArgument("timeout", timeout, "give seconds, 0 not to wait, or None to wait for ever")
         flow = current_flow() if owner is None else check_name("owner", owner)
         sent = session.now()
-        waits = timeout != 0 and space.ear.listening and session.calls is None  # else it begins with a question
-        request = self._request(ref, name, mode, priority, ttl, flow, wait=waits)
+        wait = timeout != 0 and space.ear.listening and session.calls is None  # else it begins with a question
+        request = self._request(ref, name, mode, priority, ttl, flow, wait=wait, own=waits is not None)
         contender = None if strategy is None else self._conflicts.contender(strategy, sent)
         if reentrant:
             held = self._reenter(name, request.wants[0].mode, flow)
@@ -98,7 +110,10 @@ class AsyncLocks:
                 answer = None  # a wait outlives an outage; it asks on for this id, which may be queued or held by now
             if type(answer) is not Granted:
                 until = None if timeout is None else sent + timeout
-                answer, sent = await AsyncWait(space, request, until, contender).run(answer, sent)
+                waiting = AsyncWait(space, request, until, contender)
+                if waits is not None:
+                    waits(waiting)
+                answer, sent = await waiting.run(answer, sent)
             return self._lease(request, answer, sent)
         except ComityError:
             raise  # an answer; whoever raised it has left nothing behind
@@ -117,10 +132,11 @@ class AsyncLocks:
         flow: str,
         *,
         wait: bool,
+        own: bool = False,
     ) -> LockRequest:
-        """Describe a request, or raise `InvalidName` or `InvalidArgument`."""
+        """Describe a request, or raise `InvalidName` or `InvalidArgument`. `own`: it may be for the library itself."""
         space = self._space
-        check_lock_name(name)
+        check_lock_name(name, taking=not own)
         if type(mode) is not Mode:
             try:
                 mode = Mode(mode)

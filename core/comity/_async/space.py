@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
+    from comity._async.service.service import AsyncBackgroundService
     from comity._colour._async import AsyncHome
     from comity.config import Settings
     from comity.ear import Ear
@@ -32,6 +33,8 @@ class AsyncSpace:
     plugins: PluginHost
     settings: Settings
     ids: Ids
+    services: set[AsyncBackgroundService] = attrs.Factory(set)
+    """The background services that were started here: they stop before the session ends."""
 
     def check(self, action: str) -> None:
         """Let a call pass that needs no session of one's own; see `OwnSession.check`."""

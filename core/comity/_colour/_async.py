@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import time
 import weakref
@@ -95,6 +96,39 @@ class AsyncHome:
             # A thread to wait in would itself outlive the coordinator.
             while thread.is_alive() and thread is not threading.current_thread() and time.monotonic() < ends:  # noqa: ASYNC110
                 await asyncio.sleep(_JOIN_STEP)
+
+
+class AsyncBeside:
+    """A flow that runs beside its caller: a task of this loop."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, flow: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        self._task = asyncio.get_running_loop().create_task(flow(), name=name)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._task.done()
+
+    async def join(self, timeout: float | None) -> bool:
+        """Wait for its end, up to `timeout` seconds; tell whether it has ended. From the flow itself: False at once."""
+        if self._task is asyncio.current_task():
+            return False
+        await asyncio.wait([self._task], timeout=timeout)
+        return self._task.done()
+
+    def abandon(self) -> None:
+        """End it where it stands: whoever waited for it waited long enough."""
+        self._task.cancel()
+
+
+async def acall(function: Callable[..., Any], *args: Any) -> Any:
+    """Call what a caller gave: an async function in this loop, a plain one in a thread, for it may block."""
+    if inspect.iscoroutinefunction(function):
+        return await function(*args)
+    answer = await asyncio.to_thread(function, *args)
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 class AsyncPending(Coroutine[Any, Any, T]):

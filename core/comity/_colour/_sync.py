@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from comity.flows import new_flow
 
@@ -82,3 +83,38 @@ class Home:
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(timeout)
+
+
+class Beside:
+    """A flow that runs beside its caller: a daemon thread."""
+
+    __slots__ = ("_thread",)
+
+    def __init__(self, flow: Callable[[], None], name: str) -> None:
+        self._thread = threading.Thread(target=flow, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return not self._thread.is_alive()
+
+    def join(self, timeout: float | None) -> bool:
+        """Wait for its end, up to `timeout` seconds; tell whether it has ended. From the flow itself: False at once."""
+        if self._thread is threading.current_thread():
+            return False
+        self._thread.join(timeout)
+        return self.done
+
+    def abandon(self) -> None:
+        """Do nothing: a thread cannot be ended from outside; this one dies with the process."""
+
+
+def call(function: Callable[..., Any], *args: Any) -> Any:
+    """Call what a caller gave; an async function is a TypeError, for there is no loop here."""
+    answer = function(*args)
+    if not inspect.isawaitable(answer):
+        return answer
+    if inspect.iscoroutine(answer):
+        answer.close()
+    raise TypeError("it is async, and this coordinator has no event loop")

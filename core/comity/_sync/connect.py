@@ -41,6 +41,7 @@ def connect(
     strategies: Mapping[str, Strategy] | None = None,
     auto_announce: bool = True,
     detached: bool = False,
+    service: bool | None = None,
     interceptors: Sequence[Interceptor] = (),
 ) -> Coordinator:
     """Join a namespace as a session, and return the coordinator that acts for it.
@@ -57,6 +58,8 @@ def connect(
     With ``auto_announce=False`` nothing is announced; reading works at once. With ``detached=True`` the session
     outlives the coordinator: it lives for `session_ttl` after the latest call of whoever acts for it by its `handle`
     (see `attach`), and closing leaves it as it is.
+    `service`: once announced, offer to lead the background service of the namespace (False; see
+    `BackgroundService`).
     `interceptors` see every step performed (tracing, fault injection).
 
     Raises `BackendUnavailable`, `BackendUnfit`, `AgentIdTaken`, `UnknownBackend`, `InvalidArgument`, `InvalidName`.
@@ -78,6 +81,7 @@ def connect(
         strategies=strategies,
         auto_announce=auto_announce,
         detached=detached,
+        service=service,
         interceptors=interceptors,
     )
     return pending
@@ -128,6 +132,8 @@ def _connect(
     if auto_announce:
         try:
             coordinator.announce()
+            if settings.service:
+                coordinator.service.start()
         except BaseException:
             coordinator.close()
             raise

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from comity._sync.service.service import BackgroundService
     from comity.calls import Calls
     from comity.config import Settings
     from comity.model import Liveness, SessionInfo
+    from comity.ops import Op
     from comity.ports import Backend, Capability
     from comity.seam import Interceptor
     from comity.strategies import Strategy
@@ -54,6 +56,7 @@ _MAX_TRIES = 32
 _CLEAN_SECONDS = 0.5
 _JOIN_SECONDS = 6.0
 _DRAIN_SECONDS = 2.0
+_STOP_SECONDS = 2.0
 
 
 class Closable(Protocol):
@@ -95,6 +98,7 @@ class Coordinator:
         self._owns_backend = owns_backend
         self._open: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._closing = threading.Lock()
+        self._service: BackgroundService | None = None
         self._peers = Peers(session, self._open_watch)
         self.conflicts = Conflicts(self._space)
         """Settle who goes first."""
@@ -160,6 +164,16 @@ class Coordinator:
     def plugins(self) -> PluginHost:
         """The plugins at work, with their failures."""
         return self._space.plugins
+
+    @property
+    def service(self) -> BackgroundService:
+        """This session's part in the background service of the namespace; it takes none before it is started."""
+        from comity._sync.service.service import BackgroundService
+
+        with self._closing:
+            if self._service is None:
+                self._service = BackgroundService(self)
+            return self._service
 
     # What it keeps for itself, readable by all
 
@@ -274,6 +288,7 @@ class Coordinator:
         """
         space, session = self._space, self._session
         space.check("depart")
+        self._stop_services("its session departed")
         op = session.leave()
         if op is None:
             return
@@ -291,18 +306,30 @@ class Coordinator:
         Calls that are blocked, and later ones, raise `Closed`; loops over watches and subscriptions end.
         When the store is away the departure is left to the session's deadline.
         """
-        session, space = self._session, self._space
+        session = self._session
         if session.inherited:
             return  # the parent's to close
-        with self._closing:
-            first, op = session.close()
-        if not first:
-            return
+        try:
+            self._stop_services("its program closed it")
+        finally:
+            with self._closing:
+                first, op = session.close()
+            if first:
+                self._end(op)
+
+    def _stop_services(self, why: str) -> None:
+        """Give up the lead, if it is here, while the session can still say so."""
+        for service in list(self._space.services):
+            service.stop(reason=why, timeout=_STOP_SECONDS)
+
+    def _end(self, op: Op[bool] | None) -> None:
+        """Depart by `op`, and end every thread and connection."""
+        space = self._space
         try:
             if op is not None:
                 space.seam.run(op)
-            elif session.calls is not None:
-                self._let_go(session.calls)
+            elif self._session.calls is not None:
+                self._let_go(self._session.calls)
         except ComityError:
             pass  # the store is away: the session ends at its deadline
         except BaseException:

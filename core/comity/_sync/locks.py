@@ -21,6 +21,8 @@ from comity.names import check_lock_name, check_name
 from comity.tiers import check_preempt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from comity._sync.conflicts import Conflicts
     from comity._sync.space import Space
     from comity.model import Answer, Contender, Holder, SessionRef
@@ -62,6 +64,13 @@ class Locks:
         """
         return self._acquire(name, timeout, mode, priority, ttl, reentrant, owner, strategy)
 
+    def _stand_for(self, name: str, priority: int, owner: str, waits: Callable[[Wait], object]) -> Lease:
+        """Hold a name of the library's own, as `acquire` without a timeout.
+
+        `waits` is told of the wait as it begins, so that another thread may look at it and end it.
+        """
+        return self._acquire(name, None, Mode.EXCLUSIVE, priority, None, False, owner, None, waits)  # noqa: FBT003
+
     def _acquire(
         self,
         name: str,
@@ -72,6 +81,7 @@ class Locks:
         reentrant: bool,  # noqa: FBT001 - the private half of `acquire`
         owner: str | None,
         strategy: StrategyChoice | None,
+        waits: Callable[[Wait], object] | None = None,
     ) -> Lease:
         space = self._space
         space.home.check()
@@ -81,8 +91,8 @@ class Locks:
             raise InvalidArgument("timeout", timeout, "give seconds, 0 not to wait, or None to wait for ever")
         flow = current_flow() if owner is None else check_name("owner", owner)
         sent = session.now()
-        waits = timeout != 0 and space.ear.listening and session.calls is None  # else it begins with a question
-        request = self._request(ref, name, mode, priority, ttl, flow, wait=waits)
+        wait = timeout != 0 and space.ear.listening and session.calls is None  # else it begins with a question
+        request = self._request(ref, name, mode, priority, ttl, flow, wait=wait, own=waits is not None)
         contender = None if strategy is None else self._conflicts.contender(strategy, sent)
         if reentrant:
             held = self._reenter(name, request.wants[0].mode, flow)
@@ -100,7 +110,10 @@ class Locks:
                 answer = None  # a wait outlives an outage; it asks on for this id, which may be queued or held by now
             if type(answer) is not Granted:
                 until = None if timeout is None else sent + timeout
-                answer, sent = Wait(space, request, until, contender).run(answer, sent)
+                waiting = Wait(space, request, until, contender)
+                if waits is not None:
+                    waits(waiting)
+                answer, sent = waiting.run(answer, sent)
             return self._lease(request, answer, sent)
         except ComityError:
             raise  # an answer; whoever raised it has left nothing behind
@@ -119,10 +132,11 @@ class Locks:
         flow: str,
         *,
         wait: bool,
+        own: bool = False,
     ) -> LockRequest:
-        """Describe a request, or raise `InvalidName` or `InvalidArgument`."""
+        """Describe a request, or raise `InvalidName` or `InvalidArgument`. `own`: it may be for the library itself."""
         space = self._space
-        check_lock_name(name)
+        check_lock_name(name, taking=not own)
         if type(mode) is not Mode:
             try:
                 mode = Mode(mode)

@@ -10,6 +10,7 @@ import attrs
 
 if TYPE_CHECKING:
     from comity._colour._sync import Home
+    from comity._sync.service.service import BackgroundService
     from comity.config import Settings
     from comity.ear import Ear
     from comity.heart import Heart
@@ -34,6 +35,8 @@ class Space:
     plugins: PluginHost
     settings: Settings
     ids: Ids
+    services: set[BackgroundService] = attrs.Factory(set)
+    """The background services that were started here: they stop before the session ends."""
 
     def check(self, action: str) -> None:
         """Let a call pass that needs no session of one's own; see `OwnSession.check`."""

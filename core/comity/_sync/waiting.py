@@ -16,8 +16,8 @@ from comity.seam import UNDO_SECONDS
 if TYPE_CHECKING:
     from comity._sync.conflicts import Contender
     from comity._sync.space import Space
-    from comity.holdings import Waiter
-    from comity.model import Answer, Holder, LockRequest
+    from comity.holdings import Settable, Waiter
+    from comity.model import Answer, Held, Holder, LockRequest
 
 _UNHEARD_PAUSE = 0.25
 """How often a waiter asks while no wake-ups are heard."""
@@ -46,6 +46,15 @@ class Wait:
         self._flag = Flag()
         self._holders: tuple[Holder, ...] = ()
         self._began = space.session.now()
+        self.queued = False
+        """Whether it has stood in the queue."""
+        self.told: Settable | None = None
+        """Set when it stands in the queue."""
+
+    def expire(self) -> None:
+        """Let its time be up now (any thread): it withdraws, unless it was granted just then."""
+        self._until = float("-inf")
+        self._flag.set()
 
     def run(self, answer: Answer | None, sent: float) -> tuple[Granted, float]:
         """Go on from the first answer (None: the store is away); return the grant and when it was asked for.
@@ -81,7 +90,7 @@ class Wait:
                 reason = answer.reason or "it was taken away before it was noticed"
                 raise LockLost(self._request.wants[0].name, 0, reason)
             if answer is not None:
-                self._holders = answer.holders
+                self._take_note(answer)
                 granted = self._contend()
                 if granted is not None:
                     return granted, sent
@@ -98,6 +107,14 @@ class Wait:
                 space.session.require("locks.acquire")  # a process stopped for long reads its wake-ups after its end
                 return waiter.granted, sent
             answer, sent = self._ask()
+
+    def _take_note(self, answer: Queued | Held | Deadlocked) -> None:
+        """Keep who holds, and tell that it stands in line."""
+        self._holders = answer.holders
+        if isinstance(answer, Queued):
+            self.queued = True
+            if self.told is not None:
+                self.told.set()
 
     def _pause(self, answer: Answer | None) -> float:
         """Return the seconds after which to ask again if nothing wakes this wait."""

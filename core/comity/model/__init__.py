@@ -49,6 +49,7 @@ from comity.model.locks import (
     Want,
     Withdrawn,
 )
+from comity.model.service import JobReport, ServiceReport, ServiceStatus
 from comity.model.sessions import (
     AccessTier,
     AgentCredentials,
@@ -81,6 +82,7 @@ from comity.model.state import (
     FENCE_MEMORY_MS,
     FENCES_REMEMBERED,
     STATE_TOPIC,
+    UNTOLD_KEYS,
     Fence,
     Fenced,
     Grant,
@@ -126,6 +128,7 @@ __all__ = [
     "QUEUES_LIMIT",
     "STATE_TOPIC",
     "SYSTEM_TOPIC",
+    "UNTOLD_KEYS",
     "AccessTier",
     "Action",
     "AgentCredentials",
@@ -158,6 +161,7 @@ __all__ = [
     "Health",
     "Held",
     "Holder",
+    "JobReport",
     "Link",
     "Liveness",
     "LockRequest",
@@ -178,6 +182,8 @@ __all__ = [
     "Renewed",
     "Retention",
     "Sent",
+    "ServiceReport",
+    "ServiceStatus",
     "SessionInfo",
     "SessionRef",
     "SessionType",

@@ -24,8 +24,8 @@ class State(Protocol):
     A key is there while it was put and not deleted, its own time is not over, and the session it ends with, if
     any, lives. Versions come from the counter of fencing tokens, so they grow across the lives of a key. Every
     change publishes its event to `STATE_TOPIC` in the step that makes it; the topic keeps the newest `CHANGES_KEPT`,
-    or fewer when those have more than `CHANGES_BYTES`. Keys that expire are taken away by `trim`, and a few at a
-    time by later writes.
+    or fewer when those have more than `CHANGES_BYTES`; nothing is told of `UNTOLD_KEYS`. Keys that expire are taken
+    away by `trim`, and a few at a time by later writes.
     """
 
     def put(

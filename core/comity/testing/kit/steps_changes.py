@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comity.errors import LimitExceeded
-from comity.model import STATE_TOPIC, Mismatch, WakeKind
+from comity.model import STATE_TOPIC, UNTOLD_KEYS, Mismatch, WakeKind
 from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import SHORT, START, Stage, StepTests
 
@@ -37,6 +37,20 @@ class ChangeSteps(StepTests):
         assert deleted == {"type": "state.deleted", "sender": "ann", "key": 'a "plan" \\', "version": second}
         stage.put(ann, "b", ttl_ms=60_000, ephemeral=True)
         assert [stage.changes()[-1][name] for name in ("ttl_ms", "owner")] == [60_000, "ann"]
+
+    @rule("K3", "B2")
+    def test_nothing_is_told_of_the_services_own_keys(self, stage: Stage) -> None:
+        ann = stage.session("ann")
+        own = f"{UNTOLD_KEYS}report"
+        stage.put(ann, own, b"1")
+        stage.delete(ann, own)
+        stage.put(ann, own, b"2", ttl_ms=20)
+        stage.until(lambda: stage.entry(own) is None, within=1.0)
+        stage.put(ann, own, b"3", ttl_ms=20)
+        stage.until(lambda: stage.run(stage.backend.state.trim(10)).count == 1, within=1.0)
+        stage.put(ann, "plan")
+        stage.put(ann, own[:-8], b"4")  # not below it
+        assert [change["key"] for change in stage.changes()] == ["plan", own[:-8]]
 
     @rule("K3")
     def test_a_follower_of_the_changes_is_woken(self, stage: Stage) -> None:

@@ -12,6 +12,7 @@ from comity.model import (
     FENCE_MEMORY_MS,
     FENCES_REMEMBERED,
     STATE_TOPIC,
+    UNTOLD_KEYS,
     Fenced,
     Mismatch,
     Mode,
@@ -39,6 +40,8 @@ _AFTER = b"\x1f\xff"
 
 def publish(space: Namespace, event: StateEvent, sender: str, **facts: object) -> None:
     """Tell of a change, and keep of the topic what is to be kept."""
+    if str(facts["key"]).startswith(UNTOLD_KEYS):
+        return
     payload = json.dumps(facts, separators=(",", ":"), ensure_ascii=False).encode()
     topic = append(space, STATE_TOPIC, event.value, payload, sender)
     del topic.events[:-CHANGES_KEPT]

@@ -1,0 +1,1 @@
+"""The background service: elected, fenced, and asked to stop rather than robbed."""

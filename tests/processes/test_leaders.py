@@ -1,0 +1,124 @@
+"""Leaders of the background service that are killed and stopped: one at a time by the fence (B1)."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.processes import checkers, faults
+from tests.processes.harness import StallMeter, Worker, until
+from tests.processes.history import told
+from tests.processes.leading import Book
+from tests.processes.test_killed import deadline_of
+
+if TYPE_CHECKING:
+    import comity
+    from tests.processes.harness import Crew
+    from tests.processes.history import Place
+
+TTL = 0.9
+NAMES = ["ann", "bob", "eve"]
+SERVICE = "comity/service"
+
+
+def start(crew: Crew, *names: str, folder: object, fenced: bool = True) -> list[Worker]:
+    """Let processes take part in the service; they join again when their session is lost."""
+    workers = crew.start(*names, ttl=TTL, on_lost="rejoin")
+    for worker in workers:
+        worker.do("stop_at", step="state.put")
+        worker.do("lead", folder=str(folder), fenced=fenced)
+    return workers
+
+
+def leader_of(observer: comity.Coordinator) -> str:
+    return observer.service.get_status().leader or ""
+
+
+def run_stopped_leader(crew: Crew, observer: comity.Coordinator, place: Place, *, fenced: bool) -> tuple[Book, Worker]:
+    """Stop the leader past its lease, in the middle of its writing; go on when it has written, or was refused."""
+    first, second = start(crew, *NAMES[:2], folder=place.folder, fenced=fenced)
+    book = Book(place.folder)
+    until(book.writes)
+    with StallMeter() as stall:
+        with faults.stopped(first, observer, between_steps=True):
+            deadline = deadline_of(observer, SERVICE)
+            until(lambda: leader_of(observer) == second.agent_id)
+            assert checkers.late(time.monotonic(), deadline, 0.1 + 0.05 + stall.worst) == []
+            until(lambda: book.of(second.agent_id))
+            noted = len(book.of(first.agent_id))
+        until(lambda: len(book.of(first.agent_id)) > noted)
+    return book, first
+
+
+def test_a_leader_stopped_past_its_lease_writes_nothing_any_more(
+    crew: Crew, observer: comity.Coordinator, place: Place
+) -> None:
+    book, first = run_stopped_leader(crew, observer, place, fenced=True)
+    assert book.of(first.agent_id)[-1].version == 0
+    assert checkers.led_wrongly(book.writes()) == []
+    until(lambda: first.do("leads") == {"leads": False, "stands": True})  # it joined again, behind the other
+
+
+def test_without_the_fence_it_would_and_that_is_seen(crew: Crew, observer: comity.Coordinator, place: Place) -> None:
+    book, _ = run_stopped_leader(crew, observer, place, fenced=False)
+    assert checkers.led_wrongly(book.writes())
+
+
+def test_the_next_one_leads_by_the_deadline_of_a_killed_leader(
+    crew: Crew, observer: comity.Coordinator, place: Place
+) -> None:
+    first, second, third = start(crew, *NAMES, folder=place.folder)
+    with StallMeter() as stall:
+        faults.kill(first)
+        deadline = deadline_of(observer, SERVICE)
+        until(lambda: leader_of(observer) == second.agent_id)
+        assert checkers.late(time.monotonic(), deadline, 0.1 + 0.05 + stall.worst) == []
+    with StallMeter() as stall:
+        stopped = second.do("stop_leading")
+        until(lambda: leader_of(observer) == third.agent_id)
+        # It tells why before it lets go; from there on it is at once.
+        assert time.monotonic() - stopped["at"] < 0.1 + stall.worst
+    until(lambda: Book(place.folder).of(third.agent_id))
+    assert checkers.led_wrongly(Book(place.folder).writes()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_one_leads_at_a_time_for_two_minutes_of_kills_and_pauses(
+    crew: Crew, observer: comity.Coordinator, place: Place
+) -> None:
+    chance = random.Random(7)
+    book = Book(place.folder)
+    workers = {
+        worker.agent_id: worker for worker in start(crew, *(f"agent {n}" for n in range(5)), folder=place.folder)
+    }
+    killed: list[str] = []
+    ends, number = time.monotonic() + 120.0, 5
+    while time.monotonic() < ends:
+        before = len(book.writes())
+        until(lambda before=before: len(book.writes()) > before)  # type: ignore[misc]
+        leader = workers.get(leader_of(observer))
+        if leader is None:
+            continue
+        what = chance.choice(["kill", "stop", "ask"])
+        if what == "kill":
+            faults.kill(workers.pop(leader.agent_id))
+            killed.append(leader.agent_id)
+            name, number = f"agent {number}", number + 1
+            workers[name] = start(crew, name, folder=place.folder)[0]
+        elif what == "stop":
+            with faults.stopped(leader, observer, between_steps=chance.random() < 0.5):
+                until(lambda leader=leader: leader_of(observer) not in ("", leader.agent_id))  # type: ignore[misc]
+        else:
+            leader.do("stop_leading")
+            leader.do("lead", folder=str(place.folder))
+    writes = book.writes()
+    assert checkers.led_wrongly(writes) == []
+    assert len({write.token for write in writes}) > 20
+    assert len([write for write in writes if not write.version]) > 5  # the fence had its work
+    assert killed
+    alive = [event.session[0] for event in told(observer) if event.type == "session.left" and event.reason == "expired"]
+    assert set(killed) <= set(alive)
