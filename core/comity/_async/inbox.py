@@ -96,23 +96,35 @@ class AsyncReader:
         hints.add(flag, WakeKind.SIGNAL)
         space.ear.attend()
         try:
-            while not stopped():
-                flag.clear()
-                away: BackendUnavailable | None = None
-                try:
-                    found = await self.ask(types, limit, self._patience(until))
-                except BackendUnavailable as error:
-                    away, found = error, []
-                left = self._left(until)
-                if found or (left <= 0 and away is None):
-                    return found
-                if left <= 0 and away is not None:
-                    raise away
-                heard = away is None and space.ear.listening
-                await flag.wait(min(left, space.session.info.heartbeat_interval if heard else _UNHEARD_PAUSE))
+            with space.session.under_way():
+                return await self._wait(types, limit, until, flag, stopped)
         finally:
             hints.remove(flag, WakeKind.SIGNAL)
             space.ear.attend()
+
+    async def _wait(
+        self,
+        types: tuple[str, ...] | None,
+        limit: int,
+        until: float | None,
+        flag: AsyncFlag,
+        stopped: Callable[[], bool],
+    ) -> list[AsyncSignal]:
+        space = self._space
+        while not stopped():
+            flag.clear()
+            away: BackendUnavailable | None = None
+            try:
+                found = await self.ask(types, limit, self._patience(until))
+            except BackendUnavailable as error:
+                away, found = error, []
+            left = self._left(until)
+            if found or (left <= 0 and away is None):
+                return found
+            if left <= 0 and away is not None:
+                raise away
+            heard = away is None and space.ear.listening
+            await flag.wait(min(left, space.session.interval if heard else _UNHEARD_PAUSE))
         return []
 
     async def ack(self, signal_id: str, sequence: int) -> bool:

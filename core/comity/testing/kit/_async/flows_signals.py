@@ -23,7 +23,7 @@ from comity import (
     SignalState,
 )
 from comity.testing.kit._async.stage import SHORT, AsyncFlowStage
-from comity.testing.kit._colour._async import AsyncFlowTests, until
+from comity.testing.kit._colour._async import AsyncFlowTests, pause, until
 from comity.testing.kit.rules import rule
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class AsyncSignalFlows(AsyncFlowTests):
         await until(lambda: bob._ear.listening)  # noqa: SLF001 - hearing again is a reason to ask again
         faults = stage.faults(bob)
         waiting = stage.start(bob.signals.receive, timeout=20)
-        await until(lambda: faults.counts["signals.receive"] == 1)
+        await pause(0.3)
+        assert faults.counts["signals.receive"] == 1
         begun = time.monotonic()
         await ann.signals.send("bob", "ready")
         (signal,) = await waiting.result()
@@ -106,6 +107,21 @@ class AsyncSignalFlows(AsyncFlowTests):
         found = [number for reader in readers for number in _data(await reader.result())]
         found += _data(await bob.signals.receive())
         assert sorted(found) == list(range(12))
+
+    @rule("G1", "S13")
+    async def test_every_process_that_acts_for_a_session_reads_its_inbox(self, stage: AsyncFlowStage) -> None:
+        ann, bob = await stage.join("ann"), await stage.join("bob")
+        one, two = await stage.attach(bob.handle), await stage.attach(bob.handle)
+        waiting = [stage.start(each.signals.receive, timeout=20) for each in (one, two)]
+        await until(lambda: all(stage.faults(each).counts["signals.receive"] for each in (one, two)))
+        await one.signals.send("ann", "from an attached process")
+        assert (await ann.signals.receive())[0].sender == "bob"
+        await ann.signals.send("bob", "n", 1)
+        assert [_data(await each.result()) for each in waiting] == [[1], [1]]
+        (signal,) = await bob.signals.receive()
+        assert signal.redelivered
+        assert await signal.ack()
+        assert await (await stage.attach(bob.handle)).signals.receive() == []
 
     @rule("G3")
     async def test_listening_acknowledges_after_the_body(self, stage: AsyncFlowStage) -> None:
@@ -270,6 +286,16 @@ class AsyncSignalTroubleFlows(AsyncFlowTests):
             await bob.signals.receive(timeout=0.05)
         with pytest.raises(SessionLost):
             await waiting.result()
+
+    @rule("S13")
+    async def test_a_process_that_waits_keeps_the_session_alive_that_it_acts_for(self, stage: AsyncFlowStage) -> None:
+        ann, bob = await stage.join("ann"), await stage.join("bob", detached=True, **SHORT)
+        one = await stage.attach(bob.handle)
+        await bob.close()
+        waiting = stage.start(one.signals.receive, timeout=20)
+        await pause(1.0)
+        await ann.signals.send("bob", "n", 1)
+        assert _data(await waiting.result()) == [1]
 
     @rule("G3", "S6")
     async def test_listening_goes_on_in_the_next_life_of_a_session_that_rejoins(self, stage: AsyncFlowStage) -> None:

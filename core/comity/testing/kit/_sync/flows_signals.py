@@ -24,7 +24,7 @@ from comity import (
     SessionLost,
     SignalState,
 )
-from comity.testing.kit._colour._sync import FlowTests, until
+from comity.testing.kit._colour._sync import FlowTests, pause, until
 from comity.testing.kit._sync.stage import SHORT, FlowStage
 from comity.testing.kit.rules import rule
 
@@ -66,7 +66,8 @@ class SignalFlows(FlowTests):
         until(lambda: bob._ear.listening)  # noqa: SLF001 - hearing again is a reason to ask again
         faults = stage.faults(bob)
         waiting = stage.start(bob.signals.receive, timeout=20)
-        until(lambda: faults.counts["signals.receive"] == 1)
+        pause(0.3)
+        assert faults.counts["signals.receive"] == 1
         begun = time.monotonic()
         ann.signals.send("bob", "ready")
         (signal,) = waiting.result()
@@ -108,6 +109,21 @@ class SignalFlows(FlowTests):
         found = [number for reader in readers for number in _data(reader.result())]
         found += _data(bob.signals.receive())
         assert sorted(found) == list(range(12))
+
+    @rule("G1", "S13")
+    def test_every_process_that_acts_for_a_session_reads_its_inbox(self, stage: FlowStage) -> None:
+        ann, bob = stage.join("ann"), stage.join("bob")
+        one, two = stage.attach(bob.handle), stage.attach(bob.handle)
+        waiting = [stage.start(each.signals.receive, timeout=20) for each in (one, two)]
+        until(lambda: all(stage.faults(each).counts["signals.receive"] for each in (one, two)))
+        one.signals.send("ann", "from an attached process")
+        assert (ann.signals.receive())[0].sender == "bob"
+        ann.signals.send("bob", "n", 1)
+        assert [_data(each.result()) for each in waiting] == [[1], [1]]
+        (signal,) = bob.signals.receive()
+        assert signal.redelivered
+        assert signal.ack()
+        assert (stage.attach(bob.handle)).signals.receive() == []
 
     @rule("G3")
     def test_listening_acknowledges_after_the_body(self, stage: FlowStage) -> None:
@@ -266,6 +282,16 @@ class SignalTroubleFlows(FlowTests):
             bob.signals.receive(timeout=0.05)
         with pytest.raises(SessionLost):
             waiting.result()
+
+    @rule("S13")
+    def test_a_process_that_waits_keeps_the_session_alive_that_it_acts_for(self, stage: FlowStage) -> None:
+        ann, bob = stage.join("ann"), stage.join("bob", detached=True, **SHORT)
+        one = stage.attach(bob.handle)
+        bob.close()
+        waiting = stage.start(one.signals.receive, timeout=20)
+        pause(1.0)
+        ann.signals.send("bob", "n", 1)
+        assert _data(waiting.result()) == [1]
 
     @rule("G3", "S6")
     def test_listening_goes_on_in_the_next_life_of_a_session_that_rejoins(self, stage: FlowStage) -> None:
