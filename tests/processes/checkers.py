@@ -114,6 +114,22 @@ def led_wrongly(writes: Sequence[Wrote]) -> list[str]:
         for write in writes
         if of_token[write.token] != write.agent
     ]
+
+
+def signalled_wrongly(sent: Sequence[int], handled: Sequence[int], readers: int) -> list[str]:
+    """Every signal of a sender was dealt with, those before it first, and again only by a reader that came after.
+
+    A reader that dies may have dealt with one signal that it did not acknowledge: so at most one for each is
+    dealt with again.
+    """
+    counts = Counter(handled)
+    wrong = [f"signal {number} was lost" for number in sent if not counts[number]]
+    wrong += [f"signal {number} was dealt with and never sent" for number in counts if number not in set(sent)]
+    again = sum(counts.values()) - len(counts)
+    if again > readers - 1:
+        wrong.append(f"{again} signals were dealt with again, after {readers - 1} readers had died")
+    if list(dict.fromkeys(handled)) != sorted(counts):
+        wrong.append("signals were dealt with out of order")
     return wrong
 
 

@@ -113,3 +113,13 @@ def test_a_write_of_a_deposed_leader_is_seen() -> None:
     assert checkers.led_wrongly([*writes, Wrote("ann", 5, 13)])
     assert checkers.led_wrongly([*writes, Wrote("ann", 7, 13)])
     assert checkers.led_wrongly([]) == []
+
+
+def test_signals_that_are_lost_repeated_or_out_of_order_are_seen() -> None:
+    sent = [1, 2, 3]
+    assert checkers.signalled_wrongly(sent, [1, 2, 2, 3], readers=2) == []
+    assert checkers.signalled_wrongly(sent, [1, 3], readers=2) == ["signal 2 was lost"]
+    assert checkers.signalled_wrongly(sent, [1, 2, 2, 3], readers=1)
+    assert checkers.signalled_wrongly(sent, [1, 2, 1, 2, 3], readers=2)
+    assert checkers.signalled_wrongly(sent, [2, 1, 3], readers=2) == ["signals were dealt with out of order"]
+    assert checkers.signalled_wrongly(sent, [1, 2, 3, 4], readers=2)

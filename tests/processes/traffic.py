@@ -67,3 +67,10 @@ def publish(me: comity.Coordinator, place: Place, topic: str) -> None:
             sent.write(f"{number}\n")
             me.events.publish(topic, number)
             stored.write(f"{number}\n")
+
+
+def handle(me: comity.Coordinator, place: Place) -> None:
+    """Deal with the signals of the inbox until killed; each is written down when it was dealt with."""
+    with (place.folder / "handled").open("a", buffering=1) as handled, me.signals.listen() as inbox:
+        for signal in inbox:
+            handled.write(f"{signal.sender} {signal.data}\n")

@@ -132,6 +132,11 @@ class Commands(Leading):
         with Place(folder) as place:
             traffic.publish(self.me, place, topic)
 
+    def handle(self, folder: str) -> None:
+        """Deal with signals until killed."""
+        with Place(folder) as place:
+            traffic.handle(self.me, place)
+
     def fork_holding(self, name: str, url: str) -> dict[str, Any]:
         child = forking.child_of(self.me, self._leases[name], url)
         return {"child": child, "token": self._leases[name].ensure_held()}
