@@ -114,6 +114,7 @@ def led_wrongly(writes: Sequence[Wrote]) -> list[str]:
         for write in writes
         if of_token[write.token] != write.agent
     ]
+    return wrong
 
 
 def signalled_wrongly(sent: Sequence[int], handled: Sequence[int], readers: int) -> list[str]:
