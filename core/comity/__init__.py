@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from comity._sync.service.service import get_or_start_service as get_or_start_service
     from comity._sync.state_watch import StateWatch as StateWatch
     from comity._sync.watch import Watch as Watch
+    from comity.aggregates import Aggregate as Aggregate
     from comity.errors import AccessDenied as AccessDenied
     from comity.errors import AgentIdTaken as AgentIdTaken
     from comity.errors import BackendFull as BackendFull
@@ -125,6 +126,7 @@ _HOMES = {
     "_sync.state_watch": "StateWatch",
     "_sync.service.service": "BackgroundService get_or_start_service",
     "_sync.watch": "Watch",
+    "aggregates": "Aggregate",
     "errors": (
         "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput Closed ComityError "
         "ConflictLost Deadlock FenceRefused Forked HandleError HolderChanged InboxFull InvalidArgument InvalidName "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.benchmarks import locking, presence, signalling
+from tests.benchmarks import locking, presence, serving, signalling
 from tests.servers import Servers
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ MEASUREMENTS: dict[str, Callable[[Server, Path, float], list[Table]]] = {
     "signals": signalling.delivery,
     "signal-cycle": signalling.cycles,
     "import": presence.importing,
+    "service": serving.serving,
 }
 
 

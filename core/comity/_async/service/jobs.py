@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from comity._async.service.aggregating import AsyncAggregating
+
 if TYPE_CHECKING:
     from comity._async.service.records import AsyncRecords
     from comity._async.space import AsyncSpace
@@ -41,11 +43,10 @@ class AsyncReap:
         turn.again()
 
 
-BUILT_IN = ("reap",)
+BUILT_IN = ("reap", "aggregate")
 """Their names."""
 
 
 def built_in(space: AsyncSpace, records: AsyncRecords) -> list[Job]:
     """Make the built-in jobs for one term."""
-    del records
-    return [AsyncReap(space)]
+    return [AsyncReap(space), AsyncAggregating(space, records)]

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from comity._sync.service.aggregating import Aggregating
+
 if TYPE_CHECKING:
     from comity._sync.service.records import Records
     from comity._sync.space import Space
@@ -43,11 +45,10 @@ class Reap:
         turn.again()
 
 
-BUILT_IN = ("reap",)
+BUILT_IN = ("reap", "aggregate")
 """Their names."""
 
 
 def built_in(space: Space, records: Records) -> list[Job]:
     """Make the built-in jobs for one term."""
-    del records
-    return [Reap(space)]
+    return [Reap(space), Aggregating(space, records)]
