@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from comity.errors import BackendUnavailable, BackendUnfit, Closed, InvalidArgument, InvalidSetting
+from comity.testing.kit.rules import rule
 from comity_fakeredis.runner import FakeRunner
 from comity_fakeredis.servers import forget_server, name_in, named_server, new_server, server_of
 from comity_redis.address import Address
@@ -114,6 +115,7 @@ def test_a_server_that_is_switched_off_is_unavailable_and_comes_back(fake: FakeR
     assert ask(fake, "GET", "k").run(5) == b"1"
 
 
+@rule("X1")
 def test_sixteen_threads_at_once_see_one_server(fake: FakeRunner) -> None:
     other = FakeRunner(fake.server)
     together = threading.Barrier(16)
@@ -172,6 +174,7 @@ def test_closing_may_be_repeated_and_ends_every_connection(fake: FakeRunner) -> 
     assert fake.server.sockets == []
 
 
+@rule("X10")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_after_a_fork_the_child_is_refused(fake: FakeRunner) -> None:

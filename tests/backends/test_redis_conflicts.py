@@ -10,6 +10,7 @@ import pytest
 
 from comity.logs import corrupt_counts
 from comity.model import Changed, Claim, Granted, Mode, Settled, Settlement, Verdict
+from comity.testing.kit.rules import rule
 from comity_redis.keys import FS, RS, owner
 from tests.backends.redis_spaces import KINDS, Space, space
 
@@ -125,6 +126,7 @@ def test_only_the_pairs_of_the_session_that_ended_go(there: Space) -> None:
     assert [(verdict.winner, verdict.loser) for verdict in standing] == [(ann, cid)]
 
 
+@rule("C3", "L8")
 def test_the_loser_is_told_by_whom_and_why(there: Space) -> None:
     stage = there.stage
     ann, bob = stage.session("ann"), stage.session("bob")
@@ -138,6 +140,7 @@ def test_the_loser_is_told_by_whom_and_why(there: Space) -> None:
     assert set(resolved) == {"type", "name", "winner", "loser", "strategy", "reason", "token"}
 
 
+@rule("C4")
 def test_events_of_decisions_are_json_whatever_the_names_are(there: Space) -> None:
     stage = there.stage
     name, reason = 'a "quoted" \\ name ☃ %s', 'so\nit "is" \\ %d'
@@ -153,6 +156,7 @@ def test_events_of_decisions_are_json_whatever_the_names_are(there: Space) -> No
     assert [v.reason for v in contest(stage, '"ann"', name=name).standing] == [told["reason"]]
 
 
+@rule("X4")
 def test_a_settlement_tried_again_answers_as_before_though_all_has_moved_on(there: Space) -> None:
     stage = there.stage
     ann, bob = stage.session("ann"), stage.session("bob")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from comity.errors import BackendUnavailable
+from comity.testing.kit.rules import rule
 from comity_redis import loop_pool
 from comity_redis.address import Address
 from comity_redis.runner import RedisRunner
@@ -30,6 +31,7 @@ def runner(redis_server: Server) -> Iterator[RedisRunner]:
     runner.close()
 
 
+@rule("X11")
 def test_a_connection_killed_while_idle_for_long_is_noticed_before_it_is_used(
     redis_server: Server, runner: RedisRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,6 +42,7 @@ def test_a_connection_killed_while_idle_for_long_is_noticed_before_it_is_used(
     assert ask(runner, "CLIENT", "ID").run(5) != mine
 
 
+@rule("X11")
 def test_one_failure_empties_the_pool_so_that_a_single_retry_succeeds(
     redis_server: Server, runner: RedisRunner
 ) -> None:
@@ -62,6 +65,7 @@ def test_one_failure_empties_the_pool_so_that_a_single_retry_succeeds(
     assert ask(runner, "PING").run(5) == b"PONG"
 
 
+@rule("X11")
 def test_asyncio_connections_killed_while_idle_are_never_used(redis_server: Server) -> None:
     async def main() -> None:
         async with closing(redis_server.url) as runner:
@@ -76,6 +80,7 @@ def test_asyncio_connections_killed_while_idle_are_never_used(redis_server: Serv
     asyncio.run(main())
 
 
+@rule("X11")
 def test_a_restart_costs_one_failed_call_at_most(start_redis: Callable[..., Server]) -> None:
     server = start_redis("appendonly", "yes")
     runner = RedisRunner(Address.parse(server.url))
@@ -87,6 +92,7 @@ def test_a_restart_costs_one_failed_call_at_most(start_redis: Callable[..., Serv
     runner.close()
 
 
+@rule("X5")
 def test_cancelling_a_call_drops_its_connection_at_once(start_redis: Callable[..., Server]) -> None:
     server = start_redis()
 
@@ -105,6 +111,7 @@ def test_cancelling_a_call_drops_its_connection_at_once(start_redis: Callable[..
     asyncio.run(main())
 
 
+@rule("X5")
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
 def test_an_interrupted_call_drops_its_connection_at_once(runner: RedisRunner) -> None:
     def interrupt(*_: object) -> None:
@@ -123,6 +130,7 @@ def test_an_interrupted_call_drops_its_connection_at_once(runner: RedisRunner) -
     assert ask(runner, "CLIENT", "ID").run(5) != mine
 
 
+@rule("X1")
 def test_sixteen_threads_at_once_get_their_own_answers(runner: RedisRunner) -> None:
     together = threading.Barrier(16)
     wrong: list[Any] = []

@@ -9,6 +9,7 @@ import pytest
 from comity.errors import BackendFull
 from comity.logs import corrupt_counts
 from comity.model import Published, TopicPosition, TopicSlice
+from comity.testing.kit.rules import rule
 from comity_redis import RedisBackend
 from comity_redis.keys import Keys
 from tests.backends.redis_spaces import KINDS, Space, space
@@ -113,6 +114,7 @@ def test_the_record_of_a_topic_does_not_grow(there: Space) -> None:
     assert found.last == 39
 
 
+@rule("E2")
 def test_events_older_than_asked_are_trimmed_and_the_gap_is_exact(there: Space) -> None:
     for _ in range(5):
         there.stage.publish("news")
@@ -245,6 +247,7 @@ def test_what_cannot_be_read_of_a_cursor_is_left_out(there: Space) -> None:
     assert there.stage.run(port.cursor("me")) == moved
 
 
+@rule("E5")
 def test_a_cursor_reaches_many_topics(there: Space) -> None:
     places = {f"topic {number}": TopicPosition(7, number) for number in range(300)}
     assert there.stage.run(there.stage.backend.pubsub.commit("me", places)) == places
@@ -254,6 +257,7 @@ def test_a_cursor_reaches_many_topics(there: Space) -> None:
 # ----------------------------------------------------------------------------------- the server
 
 
+@rule("E2")
 def test_a_flush_is_told_by_the_epoch(start_redis: Callable[..., Server]) -> None:
     server = start_redis()
     backend = RedisBackend.from_url(server.url, "flushed")
@@ -303,6 +307,7 @@ def test_a_full_server_refuses_an_event_and_uses_no_number(version: str, start_r
         backend.close()
 
 
+@rule("E4")
 def test_publishing_asks_as_much_of_a_long_topic_as_of_a_short_one(start_redis: Callable[..., Server]) -> None:
     # E4: and never reads an event.
     server = start_redis()

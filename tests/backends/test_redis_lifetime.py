@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity.errors import Closed, Forked
+from comity.testing.kit.rules import rule
 from comity_redis.address import Address
 from comity_redis.runner import RedisRunner
 from tests.backends.calls import ask, connections, until
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
 
+@rule("X9")
 def test_close_ends_blocked_calls_and_every_connection_and_may_be_called_again(
     start_redis: Callable[..., Server],
 ) -> None:
@@ -52,6 +54,7 @@ def test_close_ends_blocked_calls_and_every_connection_and_may_be_called_again(
         runner.listener()
 
 
+@rule("X9")
 def test_aclose_ends_blocked_calls_and_every_connection(start_redis: Callable[..., Server]) -> None:
     server = start_redis()
 
@@ -71,6 +74,7 @@ def test_aclose_ends_blocked_calls_and_every_connection(start_redis: Callable[..
     asyncio.run(main())
 
 
+@rule("X10")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_after_a_fork_the_child_is_refused_and_the_parent_goes_on(start_redis: Callable[..., Server]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from comity.errors import BackendUnfit, Closed
+from comity.testing.kit.rules import rule
 from comity_fakeredis.runner import FakeRunner
 from comity_fakeredis.servers import new_server
 from comity_redis import listening
@@ -98,6 +99,7 @@ def test_subscribing_from_another_thread_wakes_a_listening_one(listener: Listene
     assert heard == [Subscribed(b"a")]
 
 
+@rule("X9")
 def test_closing_from_another_thread_ends_a_listening_one_at_once(runner: Runner, listener: Listener) -> None:
     ended: list[float] = []
 
@@ -123,6 +125,7 @@ def test_closing_from_another_thread_ends_a_listening_one_at_once(runner: Runner
             call()
 
 
+@rule("X11")
 def test_a_killed_connection_is_made_anew_and_every_channel_reported_again(runner: Runner, listener: Listener) -> None:
     listener.subscribe(b"a")
     listener.subscribe(b"b")
@@ -133,6 +136,7 @@ def test_a_killed_connection_is_made_anew_and_every_channel_reported_again(runne
     assert hear(listener) == [(b"a", b"x")]
 
 
+@rule("X11")
 def test_a_restarted_server_is_listened_to_again(start_redis: Callable[..., Server]) -> None:
     server = start_redis()
     runner = RedisRunner(Address.parse(server.url))
@@ -148,6 +152,7 @@ def test_a_restarted_server_is_listened_to_again(start_redis: Callable[..., Serv
     runner.close()
 
 
+@rule("L6", "X11")
 def test_a_dead_connection_is_noticed_by_a_missing_answer_to_a_ping(
     start_redis: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from comity.errors import BackendFull, BackendUnavailable, BackendUnfit, ComityError
+from comity.testing.kit.rules import rule
 from comity_redis.packing import pack
 from comity_redis.redis_py import ParserReader
 from comity_redis.replies import MORE, ErrorReply, NotRedis, Reader, new_reader, refusal
@@ -51,6 +52,7 @@ def test_commands_are_packed_as_redis_py_packs_them() -> None:
     )
 
 
+@rule("X12")
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity.errors import BackendFull, BackendUnfit
+from comity.testing.kit.rules import rule
 from comity_redis.address import Address
 from comity_redis.op import transaction
 from comity_redis.packing import pack
@@ -51,6 +52,7 @@ def test_commands_scripts_and_transactions_answer_on_every_version(each_redis: S
     asyncio.run(main())
 
 
+@rule("X11")
 def test_a_script_flushed_at_any_time_is_never_lost(redis_server: Server, runner: RedisRunner) -> None:
     op = echo(runner)
     with redis_server.client() as client:
@@ -110,6 +112,7 @@ def test_a_full_server_is_told_apart_from_one_that_is_away(start_redis: Callable
         runner.close()
 
 
+@rule("X12")
 def test_missing_and_wrong_passwords_and_rights_are_refused_for_good(
     start_redis: Callable[..., Server],
 ) -> None:

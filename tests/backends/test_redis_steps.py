@@ -8,6 +8,7 @@ import pytest
 
 from comity.errors import BackendFull, SessionLost
 from comity.model import Ended, Granted, Held, Mode, Queued, SessionInfo, WakeKind
+from comity.testing.kit.rules import rule
 from comity_redis.keys import FS, Keys, owner
 from tests import servers
 from tests.backends.redis_spaces import KINDS, Space, on, space
@@ -47,6 +48,7 @@ def depart(there: Space, *sessions: Any) -> None:
 # ---------------------------------------------------------------------------------- what stays
 
 
+@rule("S7")
 def test_nothing_stays_when_everybody_has_left(there: Space) -> None:
     stage = there.stage
     ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
@@ -66,6 +68,7 @@ def test_nothing_stays_when_everybody_has_left(there: Space) -> None:
     assert there.left() == {}
 
 
+@rule("S8")
 def test_nothing_stays_of_sessions_that_expired(there: Space) -> None:
     stage = there.stage
     sessions = [stage.session(ttl=0.3) for _ in range(3)]
@@ -102,6 +105,7 @@ def test_past_claims_of_a_session_are_the_latest_thousand(there: Space) -> None:
     assert there.left() == {}
 
 
+@rule("X4")
 def test_ended_ids_are_forgotten_in_time(there: Space) -> None:
     # About every eighth release clears up to 16, so 1,000 of them clear far more than these.
     stage = there.stage
@@ -145,6 +149,7 @@ def fill(there: Space) -> None:
         there.client.set("any", "thing")
 
 
+@rule("X13")
 def test_a_full_server_takes_heartbeats_releases_and_departures(full: Space) -> None:
     stage, backend = full.stage, full.stage.backend
     ann, bob = stage.session("ann"), stage.session("bob")
@@ -163,6 +168,7 @@ def test_a_full_server_takes_heartbeats_releases_and_departures(full: Space) -> 
     assert stage.holding() == []
 
 
+@rule("X13")
 def test_a_full_server_refuses_new_leases_and_sessions_whole(full: Space) -> None:
     stage = full.stage
     ann = stage.session("ann")
@@ -185,6 +191,7 @@ def test_a_full_server_refuses_new_leases_and_sessions_whole(full: Space) -> Non
 # ------------------------------------------------------------------------- what servers forget
 
 
+@rule("X11")
 def test_scripts_that_were_flushed_are_loaded_again(there: Space) -> None:
     stage = there.stage
     ann = stage.session("ann")
@@ -198,6 +205,7 @@ def test_scripts_that_were_flushed_are_loaded_again(there: Space) -> None:
     assert stage.release(held)
 
 
+@rule("L2")
 def test_tokens_grow_although_the_server_lost_everything(start_redis: Callable[..., Server]) -> None:
     with on(start_redis()) as there:
         stage = there.stage
@@ -210,6 +218,7 @@ def test_tokens_grow_although_the_server_lost_everything(start_redis: Callable[.
         assert stage.token(stage.hold(stage.session("ann"))) > before
 
 
+@rule("L2", "X2")
 def test_tokens_grow_although_the_clock_was_ahead(there: Space) -> None:
     ahead = 9_000_000_000_000_000  # the largest 16 digits that a script can still count on
     there.client.hset(there.keys["locks"], "", ahead)
@@ -252,6 +261,7 @@ def test_a_name_with_hundreds_of_readers(there: Space) -> None:
     assert stage.holding() == [writer.request_id]
 
 
+@rule("L5")
 def test_an_uncontended_acquire_and_release_are_one_script_each(real: Space) -> None:
     stage = real.stage
     ann = stage.session("ann")
@@ -301,6 +311,7 @@ def test_no_cost_depends_on_what_else_is_there(real: Space) -> None:
     assert not before.keys() & {"keys", "scan", "hscan", "zscan", "sscan"}
 
 
+@rule("L5")
 def test_the_wake_up_carries_the_whole_grant(there: Space) -> None:
     stage = there.stage
     ann, bob = stage.session("ann"), stage.session("bob")
@@ -350,6 +361,7 @@ def test_every_step_is_legal_in_a_cluster(
         stage.run(backend.drop())
 
 
+@rule("X8")
 @pytest.mark.parametrize("own", ["", "}", "{x}", "%7B", "a:b"])
 def test_names_of_keys_tell_namespaces_apart(own: str) -> None:
     keys = Keys(own + "ns")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from comity.errors import BackendUnavailable, BackendUnfit
+from comity.testing.kit.rules import rule
 from comity_redis.address import Address
 from comity_redis.runner import RedisRunner
 from tests.backends import mute
@@ -34,6 +35,7 @@ def in_a_loop(url: str, seconds: float) -> Any:
     return asyncio.run(once(url, "PING", seconds=seconds))
 
 
+@rule("X3")
 @pytest.mark.parametrize("colour", ["sync", "async"])
 @pytest.mark.parametrize("kind", ["silent", "full", "drip", "drip at login"])
 def test_a_server_that_does_not_answer_is_given_up_in_time(kind: str, colour: str) -> None:
@@ -57,6 +59,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_time(kind: str, colour: st
         assert "s3cret" not in str(caught.value)
 
 
+@rule("X3")
 def test_a_refused_port_is_told_at_once() -> None:
     url = f"redis://127.0.0.1:{free_port()}"
     started = time.monotonic()
@@ -66,6 +69,7 @@ def test_a_refused_port_is_told_at_once() -> None:
     assert time.monotonic() - started < 1
 
 
+@rule("X3")
 @pytest.mark.parametrize("pieces", [[b"HTTP/1.1 400 Bad Request\r\n\r\n"], [b"+PO", b"NG\r"]])
 def test_a_stranger_or_a_broken_answer_is_an_error_not_a_hang(pieces: list[bytes]) -> None:
     with mute.scripted(*pieces) as url:
@@ -76,6 +80,7 @@ def test_a_stranger_or_a_broken_answer_is_an_error_not_a_hang(pieces: list[bytes
             assert time.monotonic() - started < 1
 
 
+@rule("X4")
 def test_a_late_answer_is_never_taken_for_the_next_one(start_redis: Callable[..., Server]) -> None:
     server = start_redis()
     runner = RedisRunner(Address.parse(server.url))

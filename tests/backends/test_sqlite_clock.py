@@ -8,6 +8,7 @@ import pytest
 
 from comity.errors import BackendUnfit, SessionLost
 from comity.model import SYSTEM_TOPIC, Granted, TopicPosition
+from comity.testing.kit.rules import rule
 from comity_sqlite import HostClock, SqliteBackend
 from comity_sqlite.clock import boot_id
 from tests.backends.sqlite_calls import alive, ask, free, join, want
@@ -42,12 +43,14 @@ def token(backend: SqliteBackend, request: LockRequest) -> int:
     return answer.token
 
 
+@rule("X2")
 def test_a_boot_has_a_name_and_now_is_the_monotonic_clock(tmp_path: Path) -> None:
     assert boot_id() == boot_id() != ""
     clock = SetClock(mono_us=1_500_000)
     assert SqliteBackend(tmp_path / "c.db", "space", clock=clock).now() == 1.5
 
 
+@rule("X2", "L2")
 @pytest.mark.parametrize("ahead", [HOUR, -HOUR])
 def test_setting_the_wall_clock_ends_no_session_and_never_makes_a_smaller_token(tmp_path: Path, ahead: int) -> None:
     clock = SetClock()
@@ -65,6 +68,7 @@ def test_setting_the_wall_clock_ends_no_session_and_never_makes_a_smaller_token(
     backend.close()
 
 
+@rule("S3", "X2")
 def test_a_session_lives_while_the_monotonic_clock_is_before_its_deadline(tmp_path: Path) -> None:
     clock = SetClock()
     backend = SqliteBackend(tmp_path / "c.db", "space", clock=clock)
@@ -77,6 +81,7 @@ def test_a_session_lives_while_the_monotonic_clock_is_before_its_deadline(tmp_pa
     backend.close()
 
 
+@rule("X11")
 @pytest.mark.parametrize(
     "later",
     [

@@ -13,6 +13,7 @@ import pytest
 
 from comity.errors import Closed, Forked
 from comity.model import Granted, WakeKind
+from comity.testing.kit.rules import rule
 from comity_sqlite import SqliteBackend
 from comity_sqlite.forks import gate
 from tests.backends.sqlite_calls import alive, ask, free, heard, is_sound, join, publish, want
@@ -51,6 +52,7 @@ def in_child(body: Callable[[], None]) -> None:
     assert not said, said
 
 
+@rule("X10")
 def test_the_childs_handles_refuse_and_the_parents_go_on(backend: SqliteBackend) -> None:
     ann = join(backend, "ann")
     ear = backend.listener(ann)
@@ -73,6 +75,7 @@ def test_the_childs_handles_refuse_and_the_parents_go_on(backend: SqliteBackend)
     ear.close()
 
 
+@rule("X10")
 def test_a_child_may_connect_anew_and_takes_part_in_the_file(backend: SqliteBackend) -> None:
     ann = join(backend, "ann")
     held = want(ann)
@@ -106,6 +109,7 @@ def _assert_no_database_file_is_open(path: str) -> None:
     assert [link for link in links if link.startswith(path)] == []
 
 
+@rule("X10")
 def test_forking_while_other_threads_write_harms_nobody(backend: SqliteBackend) -> None:
     join(backend, "ann")
     stop = threading.Event()

@@ -10,6 +10,7 @@ import pytest
 
 from comity.errors import Closed
 from comity.model import WakeKind
+from comity.testing.kit.rules import rule
 from comity_sqlite import SqliteBackend
 from comity_sqlite.listener import SqliteListener
 from comity_sqlite.processes import is_deaf
@@ -96,6 +97,7 @@ def test_what_came_and_went_between_two_looks_is_news(backend: SqliteBackend) ->
     ear.close()
 
 
+@rule("L5")
 def test_a_grant_in_another_process_is_heard_in_a_few_ms_while_somebody_waits(
     backend: SqliteBackend, far: SqliteBackend
 ) -> None:
@@ -167,6 +169,7 @@ def test_a_short_lived_session_hurries_everybody(backend: SqliteBackend) -> None
     ear.close()
 
 
+@rule("X9")
 @pytest.mark.parametrize("whole", [True, False])
 def test_closing_ends_a_listener_that_waits(backend: SqliteBackend, whole: bool) -> None:
     join(backend, "ann")

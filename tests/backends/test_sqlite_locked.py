@@ -16,6 +16,7 @@ import pytest
 
 from comity.errors import BackendFull, BackendUnavailable, Closed
 from comity.model import Granted
+from comity.testing.kit.rules import rule
 from comity_sqlite import SqliteBackend, file
 from tests.backends.sqlite_calls import alive, ask, free, is_sound, join, publish, until, want
 
@@ -41,6 +42,7 @@ def lock(backend: SqliteBackend) -> Iterator[sqlite3.Connection]:
     other.close()
 
 
+@rule("X3")
 @pytest.mark.parametrize("colour", ["sync", "async"])
 def test_a_step_waits_for_the_files_lock_until_its_deadline(
     backend: SqliteBackend, lock: sqlite3.Connection, colour: str
@@ -87,6 +89,7 @@ def test_a_step_goes_through_once_the_lock_is_free(backend: SqliteBackend, lock:
     timer.join()
 
 
+@rule("X9")
 def test_closing_ends_a_step_that_waits(backend: SqliteBackend, lock: sqlite3.Connection) -> None:
     assert lock.in_transaction
     raised: list[BaseException] = []
@@ -106,6 +109,7 @@ def test_closing_ends_a_step_that_waits(backend: SqliteBackend, lock: sqlite3.Co
     assert raised
 
 
+@rule("X9")
 def test_a_closed_backend_refuses_and_leaves_no_thread_and_no_connection(backend: SqliteBackend) -> None:
     async def use() -> None:
         await backend.presence.reap().arun(5)
@@ -149,6 +153,7 @@ def test_killing_the_process_that_is_stopped_with_the_lock_frees_it(backend: Sql
     assert backend.presence.reap().run(5).agent_id is None
 
 
+@rule("X13")
 def test_a_full_disk_still_takes_heartbeats_releases_and_departures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity.model import TopicPosition, WakeKind
+from comity.testing.kit.rules import rule
 from comity_sqlite import SqliteBackend
 from tests.backends.sqlite_calls import ask, free, heard, is_sound, join, publish, until, want
 
@@ -104,6 +105,7 @@ def test_the_checker_sees_two_holders_at_once() -> None:
     assert overlaps([("a", "enter", 1, 10), *two], frozenset("a")) == []
 
 
+@rule("L1", "X1")
 @pytest.mark.parametrize(("count", "seconds"), [pytest.param(5, 1.0), pytest.param(20, 3.0, marks=pytest.mark.slow)])
 def test_writing_processes_exclude_each_other_and_take_turns(crowd: Crowd, count: int, seconds: float) -> None:
     crowd.start(count, seconds)
@@ -118,6 +120,7 @@ def test_writing_processes_exclude_each_other_and_take_turns(crowd: Crowd, count
     assert is_sound(crowd.path)
 
 
+@rule("X1")
 @pytest.mark.parametrize(("count", "kills"), [pytest.param(5, 2), pytest.param(20, 12, marks=pytest.mark.slow)])
 def test_a_kill_at_any_moment_leaves_the_file_sound_and_the_others_going(crowd: Crowd, count: int, kills: int) -> None:
     ttl = 1.0
@@ -140,6 +143,7 @@ def test_a_kill_at_any_moment_leaves_the_file_sound_and_the_others_going(crowd: 
     backend.close()
 
 
+@rule("L6")
 def test_a_waiter_whose_process_was_killed_is_passed_over(crowd: Crowd) -> None:
     backend = SqliteBackend(crowd.path, "workers")
     holder, other = join(backend, "holder"), join(backend, "other")
@@ -173,6 +177,7 @@ backend.close()
 """
 
 
+@rule("E3")
 def test_another_process_is_heard_within_25_ms(tmp_path: Path) -> None:
     backend = SqliteBackend(tmp_path / "comity.db", "words")
     publish(backend, "news", b"0")

@@ -9,6 +9,7 @@ import pytest
 
 from comity.model import Ended, Granted
 from comity.testing.kit import CorruptRecordSteps
+from comity.testing.kit.rules import rule
 from comity_sqlite import SqliteBackend, step
 from tests.backends.sqlite_calls import ask, free, join, publish, want
 from tests.backends.test_sqlite_clock import SetClock
@@ -77,6 +78,7 @@ def count(backend: SqliteBackend, table: str) -> int:
     return int(backend._runner.read("count", lambda step: step.one(sql)[0]).run(5))
 
 
+@rule("X4")
 def test_ended_ids_are_remembered_for_90_s_and_no_longer_than_needed(tmp_path: Path) -> None:
     clock = SetClock()
     backend = SqliteBackend(tmp_path / "c.db", "space", clock=clock)
@@ -96,6 +98,7 @@ def test_ended_ids_are_remembered_for_90_s_and_no_longer_than_needed(tmp_path: P
     backend.close()
 
 
+@rule("X4")
 def test_ended_ids_are_bounded_in_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "MEMORY_ROWS", 30)
     backend = SqliteBackend(tmp_path / "c.db", "space")
@@ -156,6 +159,7 @@ def effort(backend: SqliteBackend, perform: Callable[[], object]) -> int:
     return ticks
 
 
+@rule("S6")
 def test_a_heartbeat_costs_the_same_whatever_is_held(tmp_path: Path) -> None:
     backend = SqliteBackend(tmp_path / "c.db", "space")
     ann = join(backend, "ann")
@@ -170,6 +174,7 @@ def test_a_heartbeat_costs_the_same_whatever_is_held(tmp_path: Path) -> None:
     backend.close()
 
 
+@rule("S4")
 def test_an_unchanged_membership_is_cheap_however_many_live(tmp_path: Path) -> None:
     backend = SqliteBackend(tmp_path / "c.db", "space")
     for number in range(300):

@@ -11,6 +11,7 @@ import pytest
 
 from comity import errors
 from comity.cli.exits import status_of
+from comity.testing.kit.rules import rule
 from tests.servers import free_port
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def test_wrong_usage_is_one_line_and_status_2(shell: Shell, args: list[str], sta
     assert says in done.stderr
 
 
+@rule("X12")
 def test_a_store_that_is_not_there_is_status_69_without_a_traceback_or_password(shell: Shell) -> None:
     url = f"redis://me:hush-hush@127.0.0.1:{free_port()}"
     done = shell("--url", url, "sessions", COMITY_DEADLINE="0.3")
@@ -85,6 +87,7 @@ def test_each_kind_of_error_has_its_status(error: errors.ComityError, status: in
     assert status_of(error) == status
 
 
+@rule("A1")
 def test_a_tier_too_low_is_status_77(shell: Shell) -> None:
     assert shell("run", "--lock", "x", "true", COMITY_TIER="OBSERVER").returncode == 77
 

@@ -11,6 +11,7 @@ import pytest
 from comity.backends import open_backend, redact, schemes
 from comity.errors import InvalidArgument, InvalidName, InvalidSetting, UnknownBackend
 from comity.ports import Backend
+from comity.testing.kit.rules import rule
 
 if TYPE_CHECKING:
     from tests.core.distributions import Distributions
@@ -197,6 +198,7 @@ def test_a_bad_namespace_is_refused_before_anything_is_loaded() -> None:
 SECRET = "hun%ter2"  # noqa: S105 - no password of anything
 
 
+@rule("X12")
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
@@ -227,6 +229,7 @@ def test_a_password_is_taken_out_of_a_url_and_nothing_else(url: str, shown: str)
     assert SECRET not in redact(url)
 
 
+@rule("X12")
 @pytest.mark.usefixtures("third_party")
 @pytest.mark.parametrize(
     "url",

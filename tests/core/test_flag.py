@@ -9,8 +9,10 @@ import time
 import pytest
 
 from comity._colour._sync import Flag
+from comity.testing.kit.rules import rule
 
 
+@rule("X5")
 def test_an_interrupt_that_wakes_no_lock_still_ends_a_wait_of_the_main_thread() -> None:
     # As a signal does that comes just before the wait, or to another thread, or to any on Windows.
     flag = Flag()

@@ -6,8 +6,10 @@ import threading
 
 from comity.holdings import Holdings
 from comity.model import Granted
+from comity.testing.kit.rules import rule
 
 
+@rule("L6")
 def test_a_wake_up_that_comes_before_the_wait_is_registered_counts() -> None:
     holdings, flag = Holdings(), threading.Event()
     holdings.grant("r1", Granted(7))

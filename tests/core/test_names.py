@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from comity.errors import BadInput, InvalidName
 from comity.names import NAME_BYTES, check_lock_name, check_name, check_topic
+from comity.testing.kit.rules import rule
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,7 @@ def test_a_name_of_1_to_512_bytes_without_control_characters_is_taken_as_it_is(n
     assert check_name("lock name", name) is name
 
 
+@rule("X6")
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -46,6 +48,7 @@ def test_any_other_name_is_refused_and_the_error_says_why(name: object, why: str
     assert str(caught.value).startswith("lock name ")
 
 
+@rule("X6")
 @given(st.text())
 def test_what_is_accepted_is_exactly_what_the_rule_says(name: str) -> None:
     def allowed() -> bool:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from comity.errors import InvalidPayload
 from comity.payloads import decode, encode
+from comity.testing.kit.rules import rule
 
 LIMIT = 256 * 1024
 
@@ -52,6 +53,7 @@ def test_every_json_value_comes_back_the_same(value: Any) -> None:
     assert same(decode(encode(value, LIMIT)), value)
 
 
+@rule("X6")
 @given(anything)
 def test_whatever_is_accepted_comes_back_the_same(value: Any) -> None:
     try:
@@ -69,6 +71,7 @@ class Word(enum.StrEnum):
     YES = "yes"
 
 
+@rule("X6")
 @pytest.mark.parametrize(
     ("value", "why"),
     [
@@ -124,6 +127,7 @@ def test_a_value_that_contains_itself_is_refused() -> None:
         encode(value, LIMIT)
 
 
+@rule("X6")
 def test_a_payload_at_the_limit_fits_and_one_byte_more_is_refused_with_size_and_limit() -> None:
     assert len(encode("x" * 98, 100)) == 100
     with pytest.raises(InvalidPayload) as caught:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import comity
+from comity.testing.kit.rules import rule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,7 @@ class SlowSnapshot:
         pass
 
 
+@rule("S10")
 def test_whoever_joins_after_on_joined_returned_is_told_of(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/peers.db"
     joined: queue.Queue[comity.SessionInfo] = queue.Queue()

@@ -11,6 +11,7 @@ from comity.errors import InvalidArgument, InvalidName, NameTaken, UnknownStrate
 from comity.hookspecs import hookimpl
 from comity.model import ConflictStrategy, Decision, Take
 from comity.plugins import PluginHost
+from comity.testing.kit.rules import rule
 from tests.core.sample_plugins import (
     Ended,
     Offers,
@@ -30,6 +31,7 @@ SAMPLES = "tests.core.sample_plugins"
 pytestmark = pytest.mark.usefixtures("clean_environment", "distributions")
 
 
+@rule("H3")
 def test_a_name_taken_twice_among_given_plugins_raises_and_names_both() -> None:
     with pytest.raises(NameTaken, match="'recorder'") as caught:
         PluginHost(plugins=[Recorder(), Recorder()])
@@ -44,6 +46,7 @@ def test_the_same_object_given_twice_raises() -> None:
         PluginHost(plugins=[twice, twice])
 
 
+@rule("H3")
 @pytest.mark.parametrize(
     ("plugins", "strategies"),
     [
@@ -60,6 +63,7 @@ def test_a_strategy_name_taken_twice_raises_for_what_was_given(
         PluginHost(plugins=plugins, strategies=strategies)
 
 
+@rule("H3")
 def test_of_installed_plugins_the_later_claimant_of_a_name_is_refused_and_named(
     distributions: Distributions, host_of: Callable[..., PluginHost]
 ) -> None:
@@ -77,6 +81,7 @@ def test_of_installed_plugins_the_later_claimant_of_a_name_is_refused_and_named(
     assert any("plugin 'two'" in error for error in errors)  # the later distribution's
 
 
+@rule("H3")
 def test_what_was_given_goes_before_what_is_installed(
     distributions: Distributions, host_of: Callable[..., PluginHost]
 ) -> None:
@@ -94,6 +99,7 @@ def test_what_was_given_goes_before_what_is_installed(
 # Strategies
 
 
+@rule("C1")
 def test_the_built_in_strategies_are_registered_by_a_plugin_like_any_other(host_of: Callable[..., PluginHost]) -> None:
     host = host_of()
     assert list(host.strategies) == ["priority", "first_write", "last_write"]
@@ -134,6 +140,7 @@ def test_an_object_cannot_pass_for_another_registered_strategy(host_of: Callable
         host_of().strategy(Impostor())
 
 
+@rule("C1")
 def test_an_unknown_strategy_lists_the_known_ones(host_of: Callable[..., PluginHost]) -> None:
     with pytest.raises(UnknownStrategy, match="first_write, last_write, polite, priority") as caught:
         host_of(strategies={"polite": Polite()}).strategy("polit")

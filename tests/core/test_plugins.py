@@ -17,6 +17,7 @@ from comity.hookspecs import hookimpl
 from comity.model import ConflictResult
 from comity.plugins import PluginHost
 from comity.registry import HOOKS
+from comity.testing.kit.rules import rule
 from tests.core.sample_plugins import (
     INFO,
     BadArgument,
@@ -55,6 +56,7 @@ CALLS: dict[str, tuple[str, tuple[object, ...]]] = {
 pytestmark = pytest.mark.usefixtures("clean_environment", "distributions")
 
 
+@rule("H1")
 def test_every_lifecycle_hook_has_a_typed_method_that_passes_its_arguments_on(
     host_of: Callable[..., PluginHost],
 ) -> None:
@@ -171,6 +173,7 @@ def test_an_async_implementation_on_a_sync_coordinator_is_a_failure_that_says_so
 # What goes wrong
 
 
+@rule("H2")
 @pytest.mark.parametrize("error", [ValueError("boom"), SystemExit(1)])
 def test_a_plugin_that_raises_is_named_and_the_next_one_is_told(
     host_of: Callable[..., PluginHost], caplog: pytest.LogCaptureFixture, error: BaseException
@@ -189,6 +192,7 @@ def test_a_plugin_that_raises_is_named_and_the_next_one_is_told(
     assert repr(error) in row.error
 
 
+@rule("H2")
 def test_three_failures_in_a_row_skip_an_implementation_and_nothing_else(host_of: Callable[..., PluginHost]) -> None:
     tried = []
 
@@ -222,6 +226,7 @@ def test_a_success_between_failures_keeps_an_implementation(host_of: Callable[..
     assert [(row.count, row.skipped) for row in host.failures] == [(4, False)]
 
 
+@rule("H2")
 def test_a_slow_plugin_is_named_in_the_report(
     host_of: Callable[..., PluginHost], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +261,7 @@ def test_what_a_given_plugin_raises_in_a_registration_hook_reaches_the_caller() 
         PluginHost(plugins=[Raising()])
 
 
+@rule("H2")
 @pytest.mark.parametrize("bad", [BadArgument, UnknownHook, Wrapper, Unmarked, NoMapping, Raising])
 def test_an_installed_plugin_that_could_never_work_is_refused_wholly_and_named(
     distributions: Distributions, host_of: Callable[..., PluginHost], bad: type, caplog: pytest.LogCaptureFixture
@@ -275,6 +281,7 @@ def test_an_installed_plugin_that_could_never_work_is_refused_wholly_and_named(
     assert "plugin_refused" in caplog.text
 
 
+@rule("H2")
 def test_an_installed_plugin_that_cannot_be_imported_is_refused_and_named(
     distributions: Distributions, host_of: Callable[..., PluginHost]
 ) -> None:
@@ -284,6 +291,7 @@ def test_an_installed_plugin_that_cannot_be_imported_is_refused_and_named(
     assert "SystemExit" in row.error
 
 
+@rule("H2")
 def test_a_half_registered_plugin_leaves_nothing_behind(distributions: Distributions) -> None:
     source = f"""
         from comity import hookspecs

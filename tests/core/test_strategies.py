@@ -17,6 +17,7 @@ from comity.model import (
     SessionInfo,
 )
 from comity.strategies import FirstWriteWins, LastWriteWins, PriorityBased, Strategy, built_in
+from comity.testing.kit.rules import rule
 
 PRIORITY, FIRST, LAST = PriorityBased(), FirstWriteWins(), LastWriteWins()
 
@@ -52,15 +53,18 @@ def both_ways(strategy: Strategy, one: Party, two: Party) -> str:
 # Priority
 
 
+@rule("C3")
 def test_priority_gives_the_name_to_the_higher_tier() -> None:
     high = party("z", tier=AccessTier.VALIDATOR, started=9)
     assert both_ways(PRIORITY, high, party("a", started=1)) == "z"
 
 
+@rule("C3")
 def test_priority_among_equal_tiers_gives_it_to_the_earlier_start() -> None:
     assert both_ways(PRIORITY, party("z", started=1), party("a", started=2)) == "z"
 
 
+@rule("C3")
 def test_priority_among_equal_starts_gives_it_to_the_smaller_id() -> None:
     assert both_ways(PRIORITY, party("b"), party("a")) == "a"
 
@@ -87,6 +91,7 @@ def test_priority_inside_acquire_takes_over_only_from_a_lower_tier(asker: Party,
 # Claims
 
 
+@rule("C3")
 def test_first_write_gives_the_name_to_the_older_claim_and_last_write_to_the_newer() -> None:
     old, new = party("z", claim=Claim.PAST, since=10), party("a", claim=Claim.LEASE, since=20)
     assert both_ways(FIRST, old, new) == "z"
@@ -99,6 +104,7 @@ def test_the_only_claim_wins(strategy: Strategy, claim: Claim) -> None:
     assert both_ways(strategy, party("z", claim=claim, since=10), party("a")) == "z"
 
 
+@rule("C3")
 @pytest.mark.parametrize("strategy", [FIRST, LAST])
 def test_without_claims_the_first_to_ask_is_the_writer(strategy: Strategy) -> None:
     assert winner(strategy, party("z"), party("a")) == "z"
@@ -112,6 +118,7 @@ def test_inside_acquire_the_request_is_the_askers_claim_whatever_claim_it_had(si
     assert winner(LAST, asker, holder, acquiring=True) == "a"
 
 
+@rule("C3")
 @pytest.mark.parametrize("acquiring", [False, True])
 @pytest.mark.parametrize("strategy", [PRIORITY, FIRST, LAST])
 def test_a_party_that_is_not_live_loses(strategy: Strategy, acquiring: bool) -> None:
@@ -154,11 +161,13 @@ def parties(draw: st.DrawFn, *, contested: bool = False) -> tuple[Party, Party]:
     return one(ids[0]), one(ids[1])
 
 
+@rule("C3")
 @given(parties())
 def test_priority_answers_both_parties_alike(pair: tuple[Party, Party]) -> None:
     both_ways(PRIORITY, *pair)
 
 
+@rule("C3")
 @pytest.mark.parametrize("strategy", [FIRST, LAST])
 @given(parties())
 def test_writes_answer_both_parties_alike_when_either_has_a_claim(

@@ -6,6 +6,7 @@ import pytest
 
 from comity.errors import AccessDenied
 from comity.model import AccessTier
+from comity.testing.kit.rules import rule
 from comity.tiers import NEEDED, check, check_preempt
 
 OBSERVER, CONTRIBUTOR, VALIDATOR, STEWARD = AccessTier
@@ -19,6 +20,7 @@ ALLOWED = {
 }
 
 
+@rule("A1")
 @pytest.mark.parametrize(("needed", "action"), [(tier, action) for tier in ALLOWED for action in ALLOWED[tier].split()])
 def test_each_action_needs_its_tier_and_every_higher_one_may_do_it(needed: AccessTier, action: str) -> None:
     for tier in AccessTier:
@@ -42,6 +44,7 @@ def test_an_unknown_action_is_a_mistake_that_shows() -> None:
         check("locks.acquier", STEWARD)
 
 
+@rule("L12", "A1")
 def test_preempting_needs_a_tier_not_below_the_holders() -> None:
     check_preempt(CONTRIBUTOR, CONTRIBUTOR)
     check_preempt(STEWARD, VALIDATOR)

@@ -17,6 +17,7 @@ import comity_audit
 from comity.config import Settings
 from comity.model import AccessTier, ConflictResult, SessionInfo
 from comity.plugins import PluginHost
+from comity.testing.kit.rules import rule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,6 +135,7 @@ def test_lines_of_many_writers_stay_whole(tmp_path: Path) -> None:
     assert sorted(written) == [who * 1000 + number for who in range(8) for number in range(100)]
 
 
+@rule("H2")
 def test_a_file_that_cannot_be_written_is_reported_and_the_session_goes_on(tmp_path: Path) -> None:
     host = PluginHost(plugins=[comity_audit.Audit(tmp_path / "missing" / "audit.jsonl")])
     tell_all(host)

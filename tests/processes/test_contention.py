@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from comity.testing.kit.rules import rule
 from tests.processes import checkers
 from tests.processes.history import told
 
@@ -21,6 +22,7 @@ FAIR = 0.8
 """The least part of the most turns of one process that any has; measured 0.95 on SQLite and 0.99 on Redis."""
 
 
+@rule("L1", "L2", "L5", "X1")
 @pytest.mark.timeout(120)
 def test_twenty_processes_take_turns_in_both_colours(crew: Crew, observer: comity.Coordinator, place: Place) -> None:
     names = [f"agent {number:02}" for number in range(PROCESSES)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from comity.testing.kit.rules import rule
 from tests.processes import checkers
 from tests.processes.history import told
 from tests.processes.test_killed import TTL
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tests.processes.history import Place
 
 
+@rule("X10")
 def test_a_child_has_nothing_of_its_parents_and_ends_without_harm(crew: Crew, observer: comity.Coordinator) -> None:
     parent, other = crew.start("parent", "other", ttl=TTL)
     held = parent.do("acquire", name="x")
@@ -27,6 +29,7 @@ def test_a_child_has_nothing_of_its_parents_and_ends_without_harm(crew: Crew, ob
     assert checkers.told_wrongly(told(observer), ended=["child"], living=["observer", "parent", "other"]) == []
 
 
+@rule("X10")
 def test_forks_in_the_middle_of_steps_disturb_nobody(crew: Crew, place: Place) -> None:
     agents = ["forking 0", "forking 1", "plain"]
     workers = crew.start(*agents, ttl=5.0)

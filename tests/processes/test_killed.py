@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import comity
+from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
 from tests.processes.harness import Feed, StallMeter, until
 from tests.processes.history import told
@@ -27,6 +28,7 @@ def deadline_of(observer: comity.Coordinator, name: str) -> tuple[float, float]:
     return before + holder.expires_in - 0.002, time.monotonic() + holder.expires_in + 0.002
 
 
+@rule("L9")
 def test_the_next_waiter_follows_a_killed_holder_at_its_deadline(crew: Crew, observer: comity.Coordinator) -> None:
     (holder,) = crew.start("holder", ttl=TTL)
     others = [f"peer {number}" for number in range(4)]
@@ -44,6 +46,7 @@ def test_the_next_waiter_follows_a_killed_holder_at_its_deadline(crew: Crew, obs
     assert checkers.told_wrongly(told(observer), ended=["holder"], living=["observer", "waiter", *others]) == []
 
 
+@rule("S8")
 def test_a_killed_session_is_told_of_once_within_a_second(crew: Crew, observer: comity.Coordinator) -> None:
     with observer.sessions.watch() as watch:
         feed = Feed(watch)
@@ -70,6 +73,7 @@ def test_a_killed_session_is_told_of_once_within_a_second(crew: Crew, observer: 
     assert checkers.told_wrongly(told(observer), ended=["victim"], living=living) == []
 
 
+@rule("L6")
 def test_a_killed_waiter_is_passed_over_and_keeps_its_place(crew: Crew, observer: comity.Coordinator) -> None:
     holder, victim, waiter = crew.start("holder", "victim", "waiter")
     holder.do("acquire", name="x")
@@ -90,6 +94,7 @@ def test_a_killed_waiter_is_passed_over_and_keeps_its_place(crew: Crew, observer
     assert held_by.agent_id == "victim"
 
 
+@rule("E1", "E2")
 def test_what_a_killed_process_published_is_seen_once(crew: Crew, observer: comity.Coordinator, place: Place) -> None:
     with observer.events.subscribe("news", after="start") as subscription:
         feed = Feed(subscription)

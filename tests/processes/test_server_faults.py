@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import comity
+from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
 from tests.processes.harness import Crew
 from tests.processes.history import told
@@ -24,6 +25,7 @@ VERSIONS = ["7.0", pytest.param("6.2", marks=pytest.mark.slow), pytest.param("8.
 AGENTS = ["agent 0", "agent 1", "agent 2", "agent 3"]
 
 
+@rule("X11")
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     ("fault", "strikes"), [(faults.flush_scripts, 4), (faults.kill_clients, 4), (faults.restart, 2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
 from tests.processes.harness import StallMeter, until
 from tests.processes.history import told
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tests.processes.history import Place
 
 
+@rule("L8", "S6")
 def test_a_holder_stopped_past_its_lease_is_told_and_its_writes_are_refused(
     crew: Crew, observer: comity.Coordinator, place: Place
 ) -> None:
@@ -43,6 +45,7 @@ def test_a_holder_stopped_past_its_lease_is_told_and_its_writes_are_refused(
     assert checkers.told_wrongly(told(observer), ended=["holder"], living=["observer", "waiter"]) == []
 
 
+@rule("L6")
 def test_a_stopped_waiter_that_was_granted_holds_up_the_others_no_longer_than_its_lease(
     crew: Crew, observer: comity.Coordinator
 ) -> None:
@@ -66,6 +69,7 @@ def test_a_stopped_waiter_that_was_granted_holds_up_the_others_no_longer_than_it
     assert checkers.told_wrongly(told(observer), ended=["sleeper"], living=["observer", "waiter", "holder"]) == []
 
 
+@rule("L6")
 def test_a_waiter_stopped_for_less_than_its_lease_has_what_it_was_granted(
     crew: Crew, observer: comity.Coordinator
 ) -> None:
