@@ -33,8 +33,9 @@ queue     lex     name FS rank (9999 - priority, 5 digits) FS number FS mode FS 
                   FS since FS listener FS flow: one waiting request, every name's queue being one range
 ids       hash    request that waits -> its queue member; lost request or ended o -> ``!`` reason;
                   FS publication -> ``!`` epoch FS number; FS settlement or breaking -> ``!`` its answer
-ended     zset    request, o, FS settlement or FS breaking that is over -> when, in ms, plus how: .0 withdrawn, .25
-                  released (or departed), .5 taken away (or expired); kept 90 s, at most 200,000
+ended     zset    request, o, FS settlement, breaking or eviction that is over -> when, in ms, plus how:
+                  .0 withdrawn, .25 released (or departed), .5 taken away (or expired); kept 90 s, at
+                  most 200,000
 meta      hash    members: the membership version; interval: the longest between
                   heartbeats since the namespace was last empty; corrupt: records found unreadable;
                   signal: number of the last signal;

@@ -43,6 +43,7 @@ class RedisPresence:
         self._heartbeat = verbs.script("heartbeat", "presence.heartbeat")
         self._look = verbs.script("look", "presence.look", effect=Effect.READ)
         self._depart = verbs.script("depart", "presence.depart")
+        self._evict = verbs.script("evict", "presence.evict")
         self._reap = verbs.script("reap", "presence.reap")
         self._update = verbs.script("update", "presence.update")
         self._get = verbs.script("session", "presence.get", effect=Effect.READ)
@@ -91,6 +92,17 @@ class RedisPresence:
     def depart(self, session: SessionRef) -> Op[bool]:
         """End a session by its own wish, as `comity.ports.Presence.depart` says."""
         return self._depart.call(bool, session.agent_id, session.incarnation)
+
+    def evict(self, session: SessionRef, request_id: str, agent_id: str, reason: str) -> Op[bool]:
+        """End another session, as `comity.ports.Presence.evict` says."""
+        ref = session
+
+        def parse(answer: Any) -> bool:
+            if isinstance(answer, list):
+                raise lost(ref, answer)
+            return bool(answer)
+
+        return self._evict.call(parse, ref.agent_id, ref.incarnation, request_id, agent_id, plain(reason))
 
     def reap(self) -> Op[Reaped]:
         """End one session that is overdue, as `comity.ports.Presence.reap` says."""

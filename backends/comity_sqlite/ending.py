@@ -41,24 +41,25 @@ _TABLES = (
 )
 
 
-def end_session(step: Step, number: int, reason: str, how: How) -> None:
-    """End the session of this row number: hand its leases on, drop the rest, publish ``session.left``."""
+def end_session(step: Step, number: int, reason: str, how: How, *, by: str = "", why: str = "") -> None:
+    """End the session of this row number: hand its leases on, drop the rest, publish ``session.left``.
+
+    `by`, `why`: who evicts it.
+    """
     from comity_sqlite.handoff import serve  # which ends the dead holders that it meets
 
     session = step.session_numbered(number)
     if session is None:
         return
     step.has_ended_one = True
-    step.mark(Kind.INCARNATION, session.incarnation, how, reason)
+    step.mark(Kind.INCARNATION, session.incarnation, how, f"{reason} by {by}: {why}" if by else reason)
     end_entries(step, number, reason)
     names = _give_up(step, session)
     step.membership_changed()
-    tell(
-        step,
-        SystemEvent.SESSION_LEFT,
-        session.agent_id if how is How.DONE else "",
-        {"agent_id": session.agent_id, "started_ms": session.started_ms, "reason": reason},
-    )
+    facts = {"agent_id": session.agent_id, "started_ms": session.started_ms, "reason": reason}
+    if by:
+        facts.update(by=by, why=why)
+    tell(step, SystemEvent.SESSION_LEFT, session.agent_id if how is How.DONE else by, facts)
     for work in claims_of(step, number):
         give_back(step, work, f"its session ended ({reason})")
     leave_lines(step, number)

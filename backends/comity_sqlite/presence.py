@@ -206,6 +206,24 @@ class SqlitePresence:
 
         return self._runner.write("presence.depart", depart, vital=True)
 
+    def evict(self, session: SessionRef, request_id: str, agent_id: str, reason: str) -> Op[bool]:
+        """See `comity.ports.Presence.evict`."""
+
+        def evict(step: Step) -> bool | SessionLost:
+            if step.ended(Kind.EVICTION, request_id) is not None:
+                return True
+            mine = step.incarnation(session)
+            if mine is None or not step.lives(mine):
+                return step.lost(session)
+            there = step.session_called(agent_id)
+            if there is None or not step.lives(there):
+                return False
+            step.mark(Kind.EVICTION, request_id, How.DONE)
+            end_session(step, there.id, "evicted", How.LOST, by=mine.agent_id, why=reason)
+            return True
+
+        return self._runner.write("presence.evict", evict, vital=True)
+
     def reap(self) -> Op[Reaped]:
         """See `comity.ports.Presence.reap`."""
 

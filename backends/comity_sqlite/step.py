@@ -33,6 +33,7 @@ class Kind(enum.IntEnum):
     STATE = 5
     TASK = 6
     BROADCAST = 7
+    EVICTION = 8
 
 
 class How(enum.IntEnum):

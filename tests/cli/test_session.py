@@ -95,3 +95,15 @@ def test_times_are_read_as_people_write_them(shell: Shell) -> None:
     wrong = shell("session", "start", "--ttl", "soon")
     assert wrong.returncode == 2
     assert "10m" in wrong.stderr
+
+
+def test_a_steward_evicts_a_session_with_a_reason(shell: Shell) -> None:
+    begin(shell, "--id", "ann")
+    refused = shell("sessions", "evict", "ann", "--reason", "hangs")
+    assert refused.returncode == 77
+    done = shell("sessions", "evict", "ann", "--reason", "hangs", COMITY_TIER="steward")
+    assert (done.returncode, done.stdout) == (0, "evicted ann\n")
+    assert shell.json("sessions") == []
+    assert ": hangs" in next(line for line in shell("events").stdout.splitlines() if "ann evicted by cli_" in line)
+    missing = shell("sessions", "evict", "ann", "--json", "--reason", "hangs", COMITY_TIER="steward")
+    assert json.loads(missing.stderr)["error"]["type"] == "NoSuchSession"

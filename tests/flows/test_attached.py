@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from comity.testing.kit._async.flows_attached import AsyncAttachedFlows
+from comity.testing.kit._async.flows_evicted import AsyncEvictedFlows
 from comity.testing.kit._sync.flows_attached import AttachedFlows, OutlivedFlows
+from comity.testing.kit._sync.flows_evicted import EvictedFlows
 from tests.flows.stores import OnEachKind
 
 
@@ -16,4 +18,12 @@ class TestAsyncAttached(OnEachKind, AsyncAttachedFlows):
 
 
 class TestOutlived(OnEachKind, OutlivedFlows):
+    pass
+
+
+class TestEvicted(OnEachKind, EvictedFlows):
+    pass
+
+
+class TestAsyncEvicted(OnEachKind, AsyncEvictedFlows):
     pass

@@ -26,6 +26,7 @@ from comity.model import (
 )
 from comity.testing.model import ModelBackend
 from tests.model.choices import AGENTS, agents, earlier, modes, names, reasons
+from tests.model.evicting import EvictionRules
 from tests.model.signal_rules import SignalRules
 from tests.model.state_rules import StateRules
 from tests.model.subjects import Subject, open_model
@@ -48,7 +49,7 @@ flows = st.sampled_from(("", "", "one", "two"))
 ttls = st.sampled_from((None, None, LONG_MS, BRIEF_MS))
 
 
-class Differential(StateRules, SignalRules, RuleBasedStateMachine):
+class Differential(EvictionRules, StateRules, SignalRules, RuleBasedStateMachine):
     """Performs each step on both, and compares the answers and all that can be read afterwards."""
 
     open_other: ClassVar[Callable[..., Subject]]

@@ -26,8 +26,8 @@ local function drop_verdicts(name, o)
   end
 end
 
--- End session `o` (sid FS incarnation) and all that is its own, in this step (S7, S8).
-local function finish(o, reason)
+-- End session `o` (sid FS incarnation) and all that is its own, in this step (S7, S8); `by` evicts it, and `because`.
+local function finish(o, reason, by, because)
   deadlines[o] = 0
   call('ZREM', LIVE, o)
   local sid, inc = match(o, '^([^\31]+)\31([^\31]+)$')
@@ -78,12 +78,13 @@ local function finish(o, reason)
     end
     s.dirty = true
   end
-  mark(o, reason == 'departed' and RELEASED or TAKEN, reason)
+  mark(o, reason == 'departed' and RELEASED or TAKEN, by and reason .. ' by ' .. by .. ': ' .. because or reason)
   call('HINCRBY', META, 'members', 1)
   if call('EXISTS', LIVE) == 0 then call('HDEL', META, 'interval') end
   local departed = reason == 'departed'
-  publish('session.left', departed and sid or '',
-    format('{"agent_id":%s,"started_ms":%s,"reason":%s}', json(sid), started or '0', json(reason)))
+  publish('session.left', departed and sid or by or '',
+    format('{"agent_id":%s,"started_ms":%s,"reason":%s', json(sid), started or '0', json(reason))
+      .. (by and ',"by":' .. json(by) .. ',"why":' .. json(because) or '') .. '}')
   tell(o, 'n')
 end
 

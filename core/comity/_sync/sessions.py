@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from comity._sync.watch import Watch
+from comity.errors import InvalidArgument, NoSuchSession
 from comity.model import AccessTier
 from comity.names import check_name
 
@@ -66,6 +67,20 @@ class Sessions:
         self._space.check("sessions.get")
         check_name("agent id", agent_id)
         return self._space.seam.run(self._space.backend.presence.get(agent_id))
+
+    def evict(self, agent_id: str, reason: str) -> None:
+        """End another session at once (steward): what it holds goes to those who wait, and it is told by whom and why.
+
+        Its `liveness` is then ``lost``, also where it rejoins after a crash. Raises `NoSuchSession`, `AccessDenied`.
+        """
+        space = self._space
+        ref = space.require("sessions.evict")
+        check_name("agent id", agent_id)
+        check_name("reason", reason)
+        if agent_id == ref.agent_id:
+            raise InvalidArgument("agent_id", agent_id, "a session does not evict itself; end it with depart()")
+        if not space.seam.run(space.backend.presence.evict(ref, space.ids(), agent_id, reason)):
+            raise NoSuchSession(agent_id)
 
     def watch(self) -> Watch:
         """Yield a `Snapshot`, then every `Joined`, `Updated` and `Left` in order: an iterator and context manager.

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -25,27 +25,40 @@ EPILOG = examples(
 )
 _Command = tuple[Callable[..., None], str, str]
 """What it does, in one line for the list, and the end of its help."""
-_OURS: dict[str, _Command] = {
+
+
+class _Group(NamedTuple):
+    """Commands of two words, by the second; `alone` is the first word by itself."""
+
+    summary: str
+    commands: dict[str, _Command]
+    alone: Callable[..., None] | None = None
+    epilog: str = ""
+
+
+_OURS: dict[str, _Command | _Group] = {
     "demo": (demo.demo, "See it work, with a verdict.", demo.EPILOG),
-    "sessions": (sessions.sessions, "Who is there, in which state.", sessions.EPILOG),
+    "sessions": _Group(
+        "Who is there, in which state.",
+        {"evict": (sessions.evict, "End another session.", sessions.EVICT_EPILOG)},
+        sessions.sessions,
+        sessions.EPILOG,
+    ),
     "locks": (locks.locks, "Who holds what, who waits.", locks.EPILOG),
     "events": (events.events, "What happened, what happens.", events.EPILOG),
     "run": (running.run, "Hold a lock around a command.", running.EPILOG),
-    "lock": (locking.lock, "Lock names for the session.", locking.LOCK_EPILOG),
-    "unlock": (locking.unlock, "Unlock what the session holds.", locking.UNLOCK_EPILOG),
-    "doctor": (doctor.doctor, "What is wrong, and the fix.", doctor.EPILOG),
-    "plugins": (plugins.plugins, "What is installed and in use.", plugins.EPILOG),
-}
-_GROUPS: dict[str, tuple[str, dict[str, _Command]]] = {
-    "session": (
+    "session": _Group(
         "A session for many commands.",
         {
             "start": (session.start, "Begin one.", session.START_EPILOG),
             "end": (session.end, "End it.", session.END_EPILOG),
         },
     ),
+    "lock": (locking.lock, "Lock names for the session.", locking.LOCK_EPILOG),
+    "unlock": (locking.unlock, "Unlock what the session holds.", locking.UNLOCK_EPILOG),
+    "doctor": (doctor.doctor, "What is wrong, and the fix.", doctor.EPILOG),
+    "plugins": (plugins.plugins, "What is installed and in use.", plugins.EPILOG),
 }
-"""Commands of two words, by the first."""
 _STOPS_AT_COMMAND = {"allow_interspersed_args": False}
 """What follows the first word that is no option is the command's, with or without ``--`` before it."""
 _WITH_VALUE = {"--url", "--namespace"}
@@ -84,21 +97,30 @@ def build(argv: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(epilog=EPILOG)(common)
-    for name, (function, summary, epilog) in _OURS.items():
-        settings = _STOPS_AT_COMMAND if name == "run" else None
-        app.command(name, short_help=summary, epilog=epilog, context_settings=settings)(function)
-    for name, (summary, commands) in _GROUPS.items():
-        group = typer.Typer(rich_markup_mode=None, help=summary)
-        for word, (function, short, epilog) in commands.items():
-            group.command(word, short_help=short, epilog=epilog)(function)
-        app.add_typer(group, name=name, short_help=summary)
-    if _asked_for(argv) not in {*_OURS, *_GROUPS}:
+    for name, ours in _OURS.items():
+        if isinstance(ours, _Group):
+            app.add_typer(_grouped(ours), name=name, short_help=ours.summary)
+        else:
+            function, summary, epilog = ours
+            settings = _STOPS_AT_COMMAND if name == "run" else None
+            app.command(name, short_help=summary, epilog=epilog, context_settings=settings)(function)
+    if _asked_for(argv) not in _OURS:
         for name, command in _of_plugins().items():
             if isinstance(command, typer.Typer):
                 app.add_typer(command, name=name)
             else:
                 app.command(name, help=inspect.getdoc(command) or "Offered by a plugin.")(command)
     return app
+
+
+def _grouped(ours: _Group) -> typer.Typer:
+    """Make the commands of two words."""
+    group = typer.Typer(rich_markup_mode=None, help=ours.summary)
+    if ours.alone is not None:
+        group.callback(invoke_without_command=True, epilog=ours.epilog, help=inspect.getdoc(ours.alone))(ours.alone)
+    for word, (function, summary, epilog) in ours.commands.items():
+        group.command(word, short_help=summary, epilog=epilog)(function)
+    return group
 
 
 def _asked_for(argv: Sequence[str]) -> str:
@@ -121,7 +143,7 @@ def _of_plugins() -> dict[str, Callable[..., Any]]:
     except ComityError as error:  # help is still to be had with a wrong setting
         err(f"comity: plugins are left out: {clean(error)}")
         return {}
-    return host.cli_commands(reserved=(*_OURS, *_GROUPS))
+    return host.cli_commands(reserved=_OURS)
 
 
 def _wants_json(argv: Sequence[str]) -> bool:

@@ -121,7 +121,8 @@ def _told(item: "Event") -> str:
             case SystemEvent.SESSION_JOINED | SystemEvent.SESSION_UPDATED:
                 return f"{fact['agent_id']} is {fact['record'][5]}"
             case SystemEvent.SESSION_LEFT:
-                return f"{fact['agent_id']} {fact['reason']}"
+                by = f" by {fact['by']}: {fact['why']}" if "by" in fact else ""
+                return f"{fact['agent_id']} {fact['reason']}{by}"
             case SystemEvent.LOCK_LOST:
                 return f"{fact['agent_id']} lost {fact['name']} (token {fact['token']}): {fact['reason']}"
             case SystemEvent.CONFLICT_RESOLVED:

@@ -16,6 +16,10 @@ EPILOG = examples(
     "comity sessions\none row per live session, the oldest first",
     "comity sessions --capability review --json\nthose that can review, as JSON",
 )
+EVICT_EPILOG = examples(
+    'COMITY_TIER=steward comity sessions evict builder --reason "hangs since noon"\n'
+    "what it held goes to those who wait; it is told by whom and why"
+)
 _STYLES = {"active": "green", "idle": "dim"}
 
 
@@ -33,6 +37,9 @@ def sessions(
     from comity.cli.picture import look, status_since
 
     at = target(ctx, url, namespace, json)
+    if ctx.invoked_subcommand is not None:
+        ctx.obj = at
+        return
     with at.reading() as me:
         picture = look(me)
         since = status_since(me, picture.sessions)
@@ -91,3 +98,21 @@ def _facts(picture: "Picture", info: "SessionInfo", since_ms: int) -> dict[str, 
         "holds": [holder.name for holder in picture.held_by(info.agent_id)],
         "waits_for": [contender.name for contender in picture.wanted_by(info.agent_id)],
     }
+
+
+def evict(
+    ctx: typer.Context,
+    agent_id: Annotated[str, typer.Argument(metavar="ID", help="Whose session.", show_default=False)],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is told, and so are those who watch.")],
+    url: Url = None,
+    namespace: Namespace = None,
+    json: Json = False,
+) -> None:
+    """End another session at once. Needs tier STEWARD: by COMITY_TIER, or that of the session of COMITY_SESSION."""
+    at = target(ctx, url, namespace, json)
+    with at.acting() as me:
+        me.sessions.evict(agent_id, reason)
+    if at.json:
+        out(js.dumps({"agent_id": agent_id, "evicted": True}))
+    else:
+        out(f"evicted {clean(agent_id)}")

@@ -18,7 +18,8 @@ class SystemEvent(enum.StrEnum):
     """The types of events in the system topic. Payloads are JSON objects with these keys.
 
     ``session.*``: agent_id, started_ms; joined and updated also record (as `encode_session` writes it, so
-    that a watcher can show a session that is gone again); left also reason (departed, expired, evicted).
+    that a watcher can show a session that is gone again); left also reason (departed, expired, evicted), and
+    of an evicted one by (agent id) and why.
     ``lock.lost``: name, agent_id, token, reason, by (agent id or "").
     ``conflict.resolved``: name, winner, loser, strategy, reason, token.
     """

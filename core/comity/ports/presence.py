@@ -42,6 +42,14 @@ class Presence(Protocol):
         Even then a late `announce` of the incarnation has no effect any more. Works while the store is full.
         """
 
+    def evict(self, session: SessionRef, request_id: str, agent_id: str, reason: str) -> Op[bool]:
+        """End the session of `agent_id` at once, as `reap` ends one that is due, with reason ``evicted``.
+
+        It is told ``evicted by <who evicts>: <reason>``; ``session.left`` also has `by` and `why`. True when this
+        step or an earlier try of it ended the session, False when no such session lives. Works while the store is full.
+        Raises `SessionLost`.
+        """
+
     def reap(self) -> Op[Reaped]:
         """End one session that is past its deadline, if there is one, with reason ``expired``."""
 

@@ -14,8 +14,9 @@ that keeps bytes also inherits `CorruptRecordSteps` and gives `spoil`.
 import pytest
 
 _PARTS = (
-    *("changes", "claims", "conflicts", "corrupt", "deadlock", "ends", "fences", "leases", "liveness", "locks"),
-    *("namespaces", "presence", "pubsub", "queue", "retries", "sharing", "signals", "state", "tasks"),
+    *("changes", "claims", "conflicts", "corrupt", "deadlock", "ends", "evicting", "fences", "leases"),
+    *("liveness", "locks", "namespaces", "presence", "pubsub", "queue", "retries", "sharing", "signals"),
+    *("state", "tasks"),
 )
 # Before they are imported, so that a failing assertion tells the values.
 pytest.register_assert_rewrite(
@@ -33,6 +34,7 @@ from comity.testing.kit.steps_conflicts import ConflictSteps  # noqa: E402
 from comity.testing.kit.steps_corrupt import CorruptRecordSteps  # noqa: E402
 from comity.testing.kit.steps_deadlock import DeadlockSteps  # noqa: E402
 from comity.testing.kit.steps_ends import EndSteps  # noqa: E402
+from comity.testing.kit.steps_evicting import EvictionSteps  # noqa: E402
 from comity.testing.kit.steps_fences import FenceSteps  # noqa: E402
 from comity.testing.kit.steps_leases import LeaseSteps  # noqa: E402
 from comity.testing.kit.steps_liveness import LivenessSteps  # noqa: E402
@@ -55,6 +57,7 @@ __all__ = [
     "CorruptRecordSteps",
     "DeadlockSteps",
     "EndSteps",
+    "EvictionSteps",
     "FenceSteps",
     "FlowContract",
     "LeaseSteps",
@@ -84,6 +87,7 @@ class StepContract(
     DeadlockSteps,
     RetrySteps,
     SharingSteps,
+    EvictionSteps,
     PubSubSteps,
     SignalSteps,
     ConflictSteps,

@@ -19,14 +19,19 @@ if TYPE_CHECKING:
     from comity.testing.model.world import Namespace
 
 
-def end_session(space: Namespace, session: Session, reason: str, end: End = End.LOST) -> None:
-    """Give up all that a session is and has, in this step, and tell it (S7, S8)."""
+def end_session(
+    space: Namespace, session: Session, reason: str, end: End = End.LOST, *, by: str = "", why: str = ""
+) -> None:
+    """Give up all that a session is and has, in this step, and tell it (S7, S8), with who ended it and why (S14)."""
     ref = session.ref
     del space.sessions[ref.agent_id]
-    space.incarnations_over.keep(ref.incarnation, Mark(end, reason), space.now_ms)
+    told = f"{reason} by {by}: {why}" if by else reason
+    space.incarnations_over.keep(ref.incarnation, Mark(end, told), space.now_ms)
     space.members_version += 1
-    sender = ref.agent_id if end is End.RELEASED else ""
+    sender = ref.agent_id if end is End.RELEASED else by
     facts = {"agent_id": ref.agent_id, "started_ms": session.started_ms, "reason": reason}
+    if by:
+        facts.update(by=by, why=why)
     tell(space, SystemEvent.SESSION_LEFT, sender, **facts)
 
     end_all_of(space, session, reason)

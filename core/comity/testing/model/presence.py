@@ -151,6 +151,23 @@ class ModelPresence:
 
         return self._steps.write("presence.depart", step)
 
+    def evict(self, session: SessionRef, request_id: str, agent_id: str, reason: str) -> ModelOp[bool]:
+        """End a session that lives, once per request id (S14)."""
+        space = self._space
+
+        def step() -> bool:
+            if space.evicted.of(request_id):
+                return True
+            by = space.acting(session).ref.agent_id
+            there = space.sessions.get(agent_id)
+            if there is None or not space.lives(there):
+                return False
+            space.evicted.keep(request_id, value=True, now_ms=space.now_ms)
+            end_session(space, there, "evicted", by=by, why=reason)
+            return True
+
+        return self._steps.write("presence.evict", step)
+
     def reap(self) -> ModelOp[Reaped]:
         """End the session that is longest overdue (S8), and claims whose time is over (T4)."""
         space = self._space

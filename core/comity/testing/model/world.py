@@ -103,6 +103,7 @@ class Namespace:
     sessions: dict[str, Session] = attrs.field(factory=dict)
     members_version: int = 0
     incarnations_over: Memory[Mark] = attrs.field(factory=Memory)
+    evicted: Memory[bool] = attrs.field(factory=Memory)
 
     requests: dict[str, Entry] = attrs.field(factory=dict)
     """Everything that waits or holds, by request id."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from comity import BackendUnavailable, HolderChanged, Liveness, LockTimeout, SessionLost
+from comity import BackendUnavailable, HolderChanged, Liveness, LockTimeout, NoSuchSession, SessionLost
 from comity.testing.kit._async.stage import SHORT, AsyncFlowStage
 from comity.testing.kit._colour._async import AsyncFlowTests, pause, until
 from comity.testing.kit.rules import rule
@@ -26,6 +26,7 @@ CALLS = [
     "presence.update",
     "presence.heartbeat",
     "presence.depart",
+    "presence.evict",
     "pubsub.publish",
     "pubsub.commit",
     "conflicts.settle",
@@ -300,11 +301,16 @@ async def _do_everything(stage: AsyncFlowStage, ann: AsyncCoordinator, bob: Asyn
     verdict = await bob.conflicts.resolve("contested", "ann")
     assert verdict.winner == "bob"  # a steward
     assert len(await bob.conflicts.list()) == 1
+    cid = await stage.join("cid")
+    await bob.sessions.evict("cid", "test")
+    with pytest.raises(NoSuchSession):
+        await bob.sessions.evict("cid", "test")
+    await until(lambda: cid.liveness is Liveness.LOST)
     await bob.beat()
     await bob.depart()
     await bob.announce()
-    assert len(await stage.told("session.joined")) == 3
-    assert len(await stage.told("session.left")) == 1
+    assert len(await stage.told("session.joined")) == 4
+    assert [fact["reason"] for fact in await stage.told("session.left")] == ["evicted", "departed"]
 
 
 async def _queued(coordinator: AsyncCoordinator) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from comity import BackendUnavailable, HolderChanged, Liveness, LockTimeout, SessionLost
+from comity import BackendUnavailable, HolderChanged, Liveness, LockTimeout, NoSuchSession, SessionLost
 from comity.testing.kit._colour._sync import FlowTests, pause, until
 from comity.testing.kit._sync.stage import SHORT, FlowStage
 from comity.testing.kit.rules import rule
@@ -28,6 +28,7 @@ CALLS = [
     "presence.update",
     "presence.heartbeat",
     "presence.depart",
+    "presence.evict",
     "pubsub.publish",
     "pubsub.commit",
     "conflicts.settle",
@@ -292,11 +293,16 @@ def _do_everything(stage: FlowStage, ann: Coordinator, bob: Coordinator) -> None
     verdict = bob.conflicts.resolve("contested", "ann")
     assert verdict.winner == "bob"  # a steward
     assert len(bob.conflicts.list()) == 1
+    cid = stage.join("cid")
+    bob.sessions.evict("cid", "test")
+    with pytest.raises(NoSuchSession):
+        bob.sessions.evict("cid", "test")
+    until(lambda: cid.liveness is Liveness.LOST)
     bob.beat()
     bob.depart()
     bob.announce()
-    assert len(stage.told("session.joined")) == 3
-    assert len(stage.told("session.left")) == 1
+    assert len(stage.told("session.joined")) == 4
+    assert [fact["reason"] for fact in stage.told("session.left")] == ["evicted", "departed"]
 
 
 def _queued(coordinator: Coordinator) -> bool:
