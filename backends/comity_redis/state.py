@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _FS = FS.encode()
 _AFTER = b"\x1f\xff"
 """Behind all that is said of a key, and before every longer key."""
+_BESIDE = 8
+"""So much is looked at of what is said of a key: what a foreign hand put beside the entry does not hide it."""
 
 
 class RedisState:
@@ -90,16 +92,16 @@ class RedisState:
     def get(self, key: str) -> Op[StoredEntry | None]:
         """Read what stands under a key: one round trip, or two when its session's deadline must be looked up."""
         name = key.encode()
-        read = pack("ZRANGEBYLEX", self._state, b"[%b\x1f" % name, b"(%b " % name, "LIMIT", 0, 1)
+        read = pack("ZRANGEBYLEX", self._state, b"[%b\x1f" % name, b"(%b " % name, "LIMIT", 0, _BESIDE)
 
         def plan() -> Generator[Op[Any], Any, StoredEntry | None]:
             time, deadlines, found = yield self._transaction("state.get", self._first_deadline, read)
             if not found:
                 return None
-            if _owner(found[0]) and _somebody_is_due(deadlines, time):
+            if any(map(_owner, found)) and _somebody_is_due(deadlines, time):
                 time, deadlines, found = yield self._transaction("state.get", self._deadlines, read)
             entries = _standing(found, _ms(time), _living(deadlines, time))
-            return entries[0] if entries else None
+            return entries[-1] if entries else None
 
         return Sequence("state.get", Effect.READ, plan)
 

@@ -36,7 +36,7 @@ class Space(NamedTuple):
         """Return what records are there, by key, but for those that are kept for a time on purpose."""
         kept = {"meta", "ended", "ids", "published", "topics", "cursors"}
         found: dict[str, Any] = {}
-        for key in self.keys.all - {self.keys.topic("comity")}:
+        for key in self.keys.all - {self.keys.topic("comity"), self.keys.topic("comity.state")}:
             name = key.removeprefix(self.keys.prefix)
             if name not in kept and self.client.exists(key):
                 kind = self.client.type(key)

@@ -51,17 +51,23 @@ class TestGarbage(CorruptRecordSteps):
 
 
 def _spoil(client: Any, keys: Keys) -> None:
-    for name in ("leases", "records", "locks", "past", "ids", "verdicts", "cursors", "signals", "bodies"):
+    for name in ("leases", "records", "locks", "past", "ids", "verdicts", "cursors", "signals", "bodies", "heads"):
         client.hset(keys[name], mapping=dict.fromkeys(GARBAGE, b"garbage\x1f\x1e"))
     client.hset(keys["meta"], mapping={"topic:!": "garbage", "!": "\x1f"})
     for text in GARBAGE:
-        for name in ("own", "ended", "topics", "published", "inbox", "due", "over"):
+        for name in ("own", "ended", "topics", "published", "inbox", "due", "over", "state"):
             client.zadd(keys[name], {text: 0})
         client.zadd(keys["live"], {text: 10**15})
         client.zadd(keys["queue"], {text: 0, b"lock\x1f" + text: 0})
     for session in client.zrange(keys["live"], 0, -1):
-        client.zadd(keys["own"], {session + b"\x1f" + kind + b"\x1f": 0 for kind in (b"q", b"p", b"n", b"v", b"?")})
+        client.zadd(
+            keys["own"], {session + b"\x1f" + kind + b"\x1f": 0 for kind in (b"q", b"p", b"n", b"v", b"e", b"?")}
+        )
         client.zadd(keys["inbox"], {session.split(b"\x1f")[0] + b"\x1f" + part: 0 for part in _IN_AN_INBOX})
+    for key in (b"plan", b"serving"):
+        beside = (key + b"\x1f!", key + b"\x1f!" + b"\x1f" * 9, b"\x1fd!" + key, b"\x1fx\x1f" + key)
+        client.zadd(keys["state"], dict.fromkeys(beside, 0))
+    client.hset(keys["meta"], "topic:comity.state", "garbage")
     held = client.hget(keys["locks"], "lock")
     counter, *holders = held.split(b"\x1e")
     client.hset(keys["locks"], "lock", b"\x1e".join((counter, b"garbage", *holders)))

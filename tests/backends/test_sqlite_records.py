@@ -44,6 +44,11 @@ INSERT INTO signals SELECT 902, id, 'no blob', 'bob', 3, 'ann', 'note', 998, 0, 
   FROM spaces;
 INSERT INTO bodies SELECT 998, id, 'many', 'text' FROM spaces;
 INSERT INTO cursors SELECT id, x'00', x'00', 1, 1 FROM spaces;
+INSERT INTO entries SELECT 900, id, x'00ff', 1, 1, NULL, 0, NULL, 'x', x'31' FROM spaces;
+INSERT INTO entries SELECT 901, id, CAST('a' AS BLOB), 1, 1, NULL, 0, NULL, 'x', 'no blob' FROM spaces;
+INSERT INTO entries SELECT 902, id, CAST('b' AS BLOB), 1, 1, NULL, 0, 999, 'x', x'31' FROM spaces;
+INSERT INTO fences SELECT 900, id, x'00', 1, 1 FROM spaces;
+INSERT INTO stretches SELECT id, -5, -5 FROM spaces;
 """
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.benchmarks import locking, presence, serving, signalling
+from tests.benchmarks import locking, presence, serving, sharing, signalling
 from tests.servers import Servers
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ MEASUREMENTS: dict[str, Callable[[Server, Path, float], list[Table]]] = {
     "discovery": presence.discovery,
     "signals": signalling.delivery,
     "signal-cycle": signalling.cycles,
+    "state": sharing.state,
+    "state-among-much": sharing.state_among_much,
     "import": presence.importing,
     "service": serving.serving,
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from comity.testing.kit._async.flows_state import AsyncStateFlows
+from comity.testing.kit._async.flows_state_trouble import AsyncStateTroubleFlows
 from comity.testing.kit._sync.flows_state import StateFlows
-from tests.flows.stores import OnEveryStore
+from comity.testing.kit._sync.flows_state_trouble import StateTroubleFlows
+from tests.flows.stores import OnEachKind, OnEveryStore
 
 
 class TestState(OnEveryStore, StateFlows):
@@ -12,4 +14,12 @@ class TestState(OnEveryStore, StateFlows):
 
 
 class TestAsyncState(OnEveryStore, AsyncStateFlows):
+    pass
+
+
+class TestStateTrouble(OnEachKind, StateTroubleFlows):
+    pass
+
+
+class TestAsyncStateTrouble(OnEachKind, AsyncStateTroubleFlows):
     pass

@@ -43,6 +43,8 @@ class CorruptRecordSteps(StepTests):
         held, waiting = stage.hold(ann), stage.wait(bob)
         stage.publish("news", b"1")
         _signal(stage, ann, "bob")
+        stage.put(ann, "plan", b"1")
+        stage.put(ann, "serving", b"2", ephemeral=True, ttl_ms=60_000)
         before = sum(corrupt_counts.values())
         spoil(stage.backend)
         sessions = stage.run(stage.backend.presence.members(None)).sessions
@@ -56,6 +58,8 @@ class CorruptRecordSteps(StepTests):
         assert [c.request_id for c in stage.own(bob).waiting] == [waiting.request_id]
         assert b"1" in [event.payload for event in stage.stored("news")]
         assert [signal.payload for signal in stage.run(stage.backend.signals.peek("bob", 10))] == [b"1"]
+        assert [stage.value(key) for key in ("plan", "serving")] == [b"1", b"2"]
+        assert [entry.value for entry in stage.page(b"", b"\xff").entries] == [b"1", b"2"]
         assert sum(corrupt_counts.values()) > before
 
     @rule("X7")
@@ -63,7 +67,16 @@ class CorruptRecordSteps(StepTests):
         ann, bob = stage.session("ann"), stage.session("bob")
         held, waiting = stage.hold(ann), stage.wait(bob)
         _signal(stage, ann, "bob")
+        version = stage.put(ann, "plan", b"1")
+        stage.put(ann, "serving", b"2", ephemeral=True)
+        stage.put(ann, "brief", b"2", ttl_ms=1)
         spoil(stage.backend)
+        version = stage.put(ann, "plan", b"3", expect_version=version)
+        assert stage.put(bob, "other", b"4", ttl_ms=60_000) > version
+        stage.until(lambda: stage.entry("brief") is None)
+        assert stage.run(stage.backend.state.trim(100)).count <= 1
+        assert [entry.value for entry in stage.page(b"", b"\xff").entries] == [b"4", b"3", b"2"]
+        assert stage.delete(ann, "plan", expect_version=version) > version
         _signal(stage, ann, "bob")
         received = stage.run(stage.backend.signals.receive(bob, 0, (), None, 10))
         assert [signal.payload for signal in received] == [b"1", b"1"]
@@ -85,5 +98,8 @@ class CorruptRecordSteps(StepTests):
         assert [p.agent_id for p in contest.parties] == ["ann", "cid"]
         assert stage.run(stage.backend.presence.depart(ann)) is True
         assert stage.run(stage.backend.presence.depart(cid)) is True
+        assert [entry.key for entry in stage.page(b"", b"\xff").entries] == ["other"]
+        gone = [change["key"] for change in stage.changes() if change["type"] != "state.put"]
+        assert gone == ["brief", "plan", "serving"]
         left = [event["agent_id"] for event in stage.told("session.left")]
         assert left == ["bob", "ann", "cid"]
