@@ -192,7 +192,8 @@ class RedisTaskViews:
             except ValueError as error:
                 corrupt("counts of tasks", "ends", error)
                 epoch = last = 0
-            return FinishedSlice(epoch, last, tuple(ends(entries)))
+            reached = int(entries[-1][0].partition(b"-")[0]) if len(entries) == limit else last
+            return FinishedSlice(epoch, last, reached, tuple(ends(entries)))
 
         start = str(number + 1) if 0 < number < _LARGEST else "-"
         commands = (

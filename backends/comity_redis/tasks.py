@@ -109,7 +109,11 @@ class RedisTasks(RedisTaskViews):
 
     def withdraw(self, session: SessionRef, request_id: str, queues: tuple[str, ...] = ()) -> Op[bool]:
         """End a request, as `comity.ports.Tasks.withdraw` says."""
-        return self._withdraw.call(bool, session.agent_id, session.incarnation, request_id, *queues)
+
+        def undo(answer: bool | None) -> Op[object] | None:  # noqa: FBT001 - what the step answered
+            return self.withdraw(session, request_id, queues) if answer is None else None
+
+        return self._withdraw.call(bool, session.agent_id, session.incarnation, request_id, *queues, undo=undo)
 
     def complete(
         self, session: SessionRef, request_id: str, task_id: str, token: int, result: bytes, retention: Retention

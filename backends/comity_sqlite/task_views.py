@@ -144,7 +144,8 @@ class SqliteTaskViews:
                 after.number if known else 0,
                 limit,
             )
-            return FinishedSlice(epoch, last, tuple(_ends(rows)))
+            reached = rows[-1][0] if len(rows) == limit else last
+            return FinishedSlice(epoch, last, reached, tuple(_ends(rows)))
 
         return self._runner.read("tasks.finished", finished)
 

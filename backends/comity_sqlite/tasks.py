@@ -126,7 +126,10 @@ class SqliteTasks(SqliteTaskViews):
             step.mark(Kind.REQUEST, request_id, How.VOID)
             return work is not None
 
-        return self._runner.write("tasks.withdraw", withdraw, vital=True)
+        def undo(answer: bool | None) -> Op[object] | None:  # noqa: FBT001 - what the step answered
+            return self.withdraw(session, request_id, queues) if answer is None else None
+
+        return self._runner.write("tasks.withdraw", withdraw, undo, vital=True)
 
     # -------------------------------------------------------------------------------- ending claims
 

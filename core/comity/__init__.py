@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from comity._async.attach import aattach as aattach
+    from comity._async.claiming import AsyncClaim as AsyncClaim
     from comity._async.connect import aconnect as aconnect
     from comity._async.coordinator import AsyncCoordinator as AsyncCoordinator
     from comity._async.events import AsyncSubscription as AsyncSubscription
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from comity._async.state_watch import AsyncStateWatch as AsyncStateWatch
     from comity._async.watch import AsyncWatch as AsyncWatch
     from comity._sync.attach import attach as attach
+    from comity._sync.claiming import Claim as Claim
     from comity._sync.connect import connect as connect
     from comity._sync.coordinator import Coordinator as Coordinator
     from comity._sync.events import Subscription as Subscription
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from comity.errors import BackendUnavailable as BackendUnavailable
     from comity.errors import BackendUnfit as BackendUnfit
     from comity.errors import BadInput as BadInput
+    from comity.errors import ClaimLost as ClaimLost
     from comity.errors import Closed as Closed
     from comity.errors import ComityError as ComityError
     from comity.errors import ConflictLost as ConflictLost
@@ -56,12 +59,15 @@ if TYPE_CHECKING:
     from comity.errors import LockTimeout as LockTimeout
     from comity.errors import NameTaken as NameTaken
     from comity.errors import NoSuchSession as NoSuchSession
+    from comity.errors import NoSuchTask as NoSuchTask
     from comity.errors import NotAnnounced as NotAnnounced
     from comity.errors import SessionError as SessionError
     from comity.errors import SessionLost as SessionLost
     from comity.errors import StateConflict as StateConflict
     from comity.errors import StateError as StateError
     from comity.errors import StrategyFailed as StrategyFailed
+    from comity.errors import TaskError as TaskError
+    from comity.errors import TaskRefused as TaskRefused
     from comity.errors import UnknownBackend as UnknownBackend
     from comity.errors import UnknownStrategy as UnknownStrategy
     from comity.errors import WrongLoop as WrongLoop
@@ -93,6 +99,11 @@ if TYPE_CHECKING:
     from comity.model.signals import Broadcast as Broadcast
     from comity.model.signals import SignalState as SignalState
     from comity.model.signals import SignalStatus as SignalStatus
+    from comity.model.tasks import FinishedTask as FinishedTask
+    from comity.model.tasks import Task as Task
+    from comity.model.tasks import TaskSlice as TaskSlice
+    from comity.model.tasks import TaskStats as TaskStats
+    from comity.model.tasks import TaskStatus as TaskStatus
     from comity.ports import Backend as Backend
     from comity.ports import Capability as Capability
     from comity.presence import Joined as Joined
@@ -104,11 +115,13 @@ if TYPE_CHECKING:
     from comity.state import StatePut as StatePut
     from comity.state import StateSnapshot as StateSnapshot
     from comity.strategies import Strategy as Strategy
+    from comity.tasks import FinishedPage as FinishedPage
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "_async.attach": "aattach",
+    "_async.claiming": "AsyncClaim",
     "_async.connect": "aconnect",
     "_async.coordinator": "AsyncCoordinator",
     "_async.events": "AsyncSubscription",
@@ -118,6 +131,7 @@ _HOMES = {
     "_async.service.service": "AsyncBackgroundService aget_or_start_service",
     "_async.watch": "AsyncWatch",
     "_sync.attach": "attach",
+    "_sync.claiming": "Claim",
     "_sync.connect": "connect",
     "_sync.coordinator": "Coordinator",
     "_sync.events": "Subscription",
@@ -128,11 +142,11 @@ _HOMES = {
     "_sync.watch": "Watch",
     "aggregates": "Aggregate",
     "errors": (
-        "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput Closed ComityError "
+        "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput ClaimLost Closed ComityError "
         "ConflictLost Deadlock FenceRefused Forked HandleError HolderChanged InboxFull InvalidArgument InvalidName "
         "InvalidPayload InvalidSetting LimitExceeded LockError LockLost LockTimeout NameTaken NoSuchSession "
-        "NotAnnounced SessionError SessionLost StateConflict StateError StrategyFailed UnknownBackend "
-        "UnknownStrategy WrongLoop"
+        "NoSuchTask NotAnnounced SessionError SessionLost StateConflict StateError StrategyFailed TaskError "
+        "TaskRefused UnknownBackend UnknownStrategy WrongLoop"
     ),
     "events": "Event Gap Position",
     "hookspecs": "hookimpl",
@@ -142,10 +156,12 @@ _HOMES = {
     "model.service": "JobReport ServiceStatus",
     "model.sessions": "AccessTier AgentCredentials Liveness SessionInfo SessionType generate_agent_id",
     "model.signals": "Broadcast SignalState SignalStatus",
+    "model.tasks": "FinishedTask Task TaskSlice TaskStats TaskStatus",
     "ports": "Backend Capability",
     "presence": "Joined Left Snapshot Updated",
     "state": "StateEntry StateGone StatePut StateSnapshot",
     "strategies": "Strategy",
+    "tasks": "FinishedPage",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

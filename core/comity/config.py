@@ -117,6 +117,9 @@ class Settings:
     """An inbox that holds so many signals takes no more from this session."""
     events_kept: int = _setting(10_000, "COMITY_EVENTS_KEPT", _count(1, 10_000_000, "events"))
     events_kept_for: float = _setting(86_400.0, "COMITY_EVENTS_KEPT_FOR", _seconds(1.0, 366 * 86_400.0))
+    tasks_kept: int = _setting(10_000, "COMITY_TASKS_KEPT", _count(0, 10_000_000, "tasks"))
+    """How many completed tasks of a queue are kept."""
+    tasks_kept_for: float = _setting(86_400.0, "COMITY_TASKS_KEPT_FOR", _seconds(1.0, 366 * 86_400.0))
     only_plugins: tuple[str, ...] | None = _setting(None, "COMITY_PLUGINS", _names("plugin name"))
     """When given, load these and no other installed ones: entry-point names, or ``module[:object]``."""
     block_plugins: tuple[str, ...] = _setting((), "COMITY_BLOCK_PLUGINS", _names("plugin name"))

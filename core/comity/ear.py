@@ -106,7 +106,7 @@ class Ear:
     def attend(self) -> None:
         """Look whether anybody waits for a wake-up: while anyone does, a dead connection is noticed soon."""
         with self._guard:
-            busy = self._session.holdings.waiting
+            busy = self._session.holdings.waiting or self._session.claims.waiting
             if busy is not self._busy and self._listener is not None:
                 self._busy = busy
                 self._listener.expect(busy)
@@ -165,6 +165,8 @@ class Ear:
                 holdings.grant(wake.request_id, wake.granted)
             case WakeKind.LOST:
                 holdings.lose(wake.request_id, wake.reason)
+            case WakeKind.TASK:
+                self._session.claims.wake(wake.request_id)
             case WakeKind.TOPIC:
                 self._tell(self._followers.get(wake.name, ()))
             case WakeKind.SIGNAL:
@@ -184,6 +186,7 @@ class Ear:
             self._awaiting_up.clear()
         self._tell(told)
         self._session.holdings.ask_again()
+        self._session.claims.ask_again()
         if self._session.phase is Phase.LIVE:
             self._heart.poke()  # what was said to this session before it was heard shows in a heartbeat's answer
 

@@ -79,13 +79,13 @@ class Heart:
         self._alarm.cancel()
 
     def look(self) -> None:
-        """Look at the deadlines again: a lease with a ttl was added or renewed (any thread).
+        """Look at the deadlines again: a lease or claim with a time of its own was added or renewed (any thread).
 
         A step that is under way may take longer than that lease lasts: then an alarm looks instead (L8).
         """
         with self._wake:
             self._wake.notify_all()
-            expiry = self._session.holdings.next_expiry() if self._asking and not self._stopped else None
+            expiry = self._session.next_expiry() if self._asking and not self._stopped else None
         if expiry is not None:
             self._alarm.set(expiry)
 
@@ -120,8 +120,13 @@ class Heart:
             self._poke_locked()
 
     def _rung(self) -> None:
-        self._session.holdings.expire()
+        self._expire()
         self.look()
+
+    def _expire(self) -> None:
+        """Judge leases and claims that have a time of their own; the task of such a claim goes back at once."""
+        if self._session.expire():
+            self._reap_at = self._session.now()
 
     def _schedule(self, seconds: float) -> None:
         self._next_beat = self._session.now() + seconds
@@ -150,14 +155,14 @@ class Heart:
         moments = [self._next_beat]
         if session.phase is Phase.LIVE:
             moments += [self._reap_at, session.deadline]
-            expiry = session.holdings.next_expiry()
+            expiry = session.next_expiry()
             if expiry is not None:
                 moments.append(expiry)
         return min(moments)
 
     def _round(self, *, poked: bool) -> None:
         session = self._session
-        session.holdings.expire()
+        self._expire()
         ref = session.ref
         if session.phase is not Phase.LIVE or ref is None or session.over(ref) is not None:
             self._after_the_end()
@@ -224,7 +229,7 @@ class Heart:
     def _budget(self) -> float:
         """Return how long a step may take here: no deadline that this thread watches may pass meanwhile."""
         session = self._session
-        ends = [session.deadline, session.holdings.next_expiry() or math.inf]
+        ends = [session.deadline, session.next_expiry() or math.inf]
         return min(session.seam.deadline, max(min(ends) - session.now(), _SHORTEST_RETRY))
 
     def _reap(self) -> None:

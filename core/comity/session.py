@@ -17,7 +17,8 @@ import attrs
 
 from comity import tiers
 from comity.calls import Calls
-from comity.errors import Closed, Forked, LockLost, NotAnnounced, SessionLost
+from comity.claims import Claims
+from comity.errors import ClaimLost, Closed, Forked, LockLost, NotAnnounced, SessionLost
 from comity.holdings import Holdings, LeaseState
 from comity.model import Announcement, Ended, Liveness
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from comity.claims import ClaimState
     from comity.dispatch import Dispatcher
     from comity.model import AccessTier, Announced, Beat, Own, Renewed, SessionInfo, SessionRef
     from comity.ops import Op
@@ -78,6 +80,7 @@ class OwnSession:
         self.backend, self.seam, self.info = backend, seam, info
         self.dispatcher, self.plugins = dispatcher, plugins
         self.holdings = Holdings()
+        self.claims = Claims()
         self.now = backend.now
         self.ref: SessionRef | None = None
         self.phase = Phase.NEW
@@ -261,6 +264,7 @@ class OwnSession:
             self._settle_the_end(ref, reason)
             callbacks = list(self.callbacks)
         self.holdings.lose_all(f"its session is over ({reason})")
+        self.claims.lose_all(f"its session is over ({reason})")
         self.plugins.session_lost(self.info, reason)
         for callback in callbacks:
             self.dispatcher.submit(callback, self.lost())
@@ -278,6 +282,10 @@ class OwnSession:
             for lease in self.holdings.leases():
                 if lease.stands and not lease.adopted:
                     unsettled.add(self.backend.locks.release(ref, lease.request_id))
+            for claim in self.claims.all():
+                if claim.stands and not claim.adopted:
+                    ids = (claim.request_id, claim.id, claim.token)
+                    unsettled.add(self.backend.tasks.fail(ref, *ids, "its session was not heard of in time", 0))
 
     def leave(self) -> Op[bool] | None:
         """Stop living, and return the step that tells the store; None when there is nothing to tell."""
@@ -296,6 +304,7 @@ class OwnSession:
             self.phase = Phase.CLOSED  # before anybody wakes: who was blocked is told that all is closed
             op = None if ref is None or self.calls is not None else self._departed(ref)
         self.holdings.ask_again()
+        self.claims.ask_again()
         return True, op
 
     def _departed(self, ref: SessionRef) -> Op[bool]:
@@ -305,8 +314,21 @@ class OwnSession:
         op = self.backend.presence.depart(ref)
         self.seam.unsettled.add(op)
         self.holdings.lose_all("its session departed")
+        self.claims.lose_all("its session departed")
         self.plugins.session_ended(self.info, "departed")
         return op
+
+    # What has a time of its own
+
+    def next_expiry(self) -> float | None:
+        """Return the earliest local deadline of a lease or claim that has one of its own."""
+        ends = [self.holdings.next_expiry(), self.claims.next_expiry()]
+        return min((end for end in ends if end is not None), default=None)
+
+    def expire(self) -> bool:
+        """Judge all that has a time of its own now; tell whether a claim's was found over."""
+        self.holdings.expire()
+        return self.claims.expire()
 
     # What its leases ask
 
@@ -319,6 +341,13 @@ class OwnSession:
         if not lease.told:
             lease.told = True
             self.plugins.lock_lost(lease.name, lease.token, reason)
+
+    def told_claim_lost(self, claim: ClaimState, reason: str) -> None:
+        """Tell the callbacks of a lost claim, off this thread."""
+        error = ClaimLost(claim.id, claim.queue, claim.token, reason)
+        for callback in claim.take_callbacks():
+            self.dispatcher.submit(callback, error)
+        self.claims.remove(claim)
 
     def on_lost(self, callback: Callable[[SessionLost], object]) -> Callable[[], None]:
         """Call `callback(error)` when the session is lost, off the caller's thread; return its remover."""

@@ -22,6 +22,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert (settings.session_ttl, settings.heartbeat_interval, settings.deadline) == (30.0, 10.0, 5.0)
     assert (settings.payload_limit, settings.max_held) == (256 * 1024, 1000)
     assert (settings.inbox_limit, settings.events_kept, settings.events_kept_for) == (1000, 10_000, 24 * 3600)
+    assert (settings.tasks_kept, settings.tasks_kept_for) == (10_000, 24 * 3600)
 
 
 FROM_ENVIRONMENT = [
@@ -41,6 +42,8 @@ FROM_ENVIRONMENT = [
     ("COMITY_INBOX_LIMIT", "9", "inbox_limit", 9),
     ("COMITY_EVENTS_KEPT", "50", "events_kept", 50),
     ("COMITY_EVENTS_KEPT_FOR", "3600", "events_kept_for", 3600.0),
+    ("COMITY_TASKS_KEPT", "0", "tasks_kept", 0),
+    ("COMITY_TASKS_KEPT_FOR", "3600", "tasks_kept_for", 3600.0),
     ("COMITY_PLUGINS", "a,b:c", "only_plugins", ("a", "b:c")),
     ("COMITY_BLOCK_PLUGINS", "a", "block_plugins", ("a",)),
     ("COMITY_TRACE_PLUGINS", "1", "trace_plugins", True),

@@ -18,6 +18,7 @@ from comity._async.signals import AsyncSignals
 from comity._async.space import AsyncSpace
 from comity._async.stash import AsyncStash
 from comity._async.state import AsyncState
+from comity._async.tasks import AsyncTasks
 from comity._colour._async import AsyncFlag, AsyncHome
 from comity.dispatch import Dispatcher
 from comity.ear import Ear
@@ -67,8 +68,8 @@ class Closable(Protocol):
 class AsyncCoordinator:
     """A program's place among the sessions of a namespace. Made by ``aconnect``; an async context manager.
 
-    `sessions`, `locks`, `events`, `signals`, `state` and `conflicts` hold the operations. Use it only from the event
-    loop that made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
+    `sessions`, `locks`, `events`, `signals`, `state`, `tasks` and `conflicts` hold the operations. Use it only from the
+    event loop that made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class AsyncCoordinator:
         """Settle who goes first."""
         self.locks = AsyncLocks(self._space, self.conflicts)
         """Take turns on names."""
+        self.tasks = AsyncTasks(self._space)
+        """Hand work over."""
         self.events = AsyncEvents(self._space, self._open.add)
         """Publish and follow events."""
         self.signals = AsyncSignals(self._space, self._open.add)

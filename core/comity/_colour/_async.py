@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from comity.errors import WrongLoop
 from comity.flows import new_flow
@@ -160,8 +160,10 @@ class AsyncPending(Coroutine[Any, Any, T]):
 
     async def __aenter__(self) -> T:
         self._value = await self._coroutine
-        entered: T = await self._value.__aenter__()
-        return entered
+        entered: Any = self._value
+        if entered is not None:  # it is None where a claim found no task: that is what the body gets
+            entered = await self._value.__aenter__()
+        return cast("T", entered)
 
     async def __aexit__(
         self,
@@ -169,4 +171,5 @@ class AsyncPending(Coroutine[Any, Any, T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._value.__aexit__(kind, error, trace)
+        if self._value is not None:
+            await self._value.__aexit__(kind, error, trace)

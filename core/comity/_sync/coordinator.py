@@ -21,6 +21,7 @@ from comity._sync.signals import Signals
 from comity._sync.space import Space
 from comity._sync.stash import Stash
 from comity._sync.state import State
+from comity._sync.tasks import Tasks
 from comity.dispatch import Dispatcher
 from comity.ear import Ear
 from comity.errors import BackendUnavailable, Closed, ComityError, SessionLost
@@ -69,8 +70,8 @@ class Closable(Protocol):
 class Coordinator:
     """A program's place among the sessions of a namespace. Made by ``connect``; a context manager.
 
-    `sessions`, `locks`, `events`, `signals`, `state` and `conflicts` hold the operations. Use it only from the event
-    loop that made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
+    `sessions`, `locks`, `events`, `signals`, `state`, `tasks` and `conflicts` hold the operations. Use it only from the
+    event loop that made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
     """
 
     def __init__(
@@ -104,6 +105,8 @@ class Coordinator:
         """Settle who goes first."""
         self.locks = Locks(self._space, self.conflicts)
         """Take turns on names."""
+        self.tasks = Tasks(self._space)
+        """Hand work over."""
         self.events = Events(self._space, self._open.add)
         """Publish and follow events."""
         self.signals = Signals(self._space, self._open.add)

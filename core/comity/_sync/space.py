@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from comity.model import Retention
+
 if TYPE_CHECKING:
     from comity._colour._sync import Home
     from comity._sync.service.service import BackgroundService
@@ -37,6 +39,11 @@ class Space:
     ids: Ids
     services: set[BackgroundService] = attrs.Factory(set)
     """The background services that were started here: they stop before the session ends."""
+
+    @property
+    def retention(self) -> Retention:
+        """How long finished tasks are kept."""
+        return Retention(self.settings.tasks_kept, round(self.settings.tasks_kept_for * 1000))
 
     def check(self, action: str) -> None:
         """Let a call pass that needs no session of one's own; see `OwnSession.check`."""

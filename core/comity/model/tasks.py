@@ -266,12 +266,13 @@ class FinishedTask:
 class FinishedSlice:
     """Ends after a position, in order. `last`: the number of the latest end of the namespace's `epoch` (0: none yet).
 
-    Numbers that are missing between the position and what was read (or `last`, when there is no more) are ends that
-    were trimmed.
+    `reached`: the number up to which this tells all: `last`, unless the limit was reached before. Numbers up
+    to it that are missing are ends that were trimmed.
     """
 
     epoch: int
     last: int
+    reached: int
     tasks: tuple[FinishedTask, ...]
 
 

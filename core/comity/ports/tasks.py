@@ -66,7 +66,7 @@ class Tasks(Protocol):
 
         True when a task went back by this step. Leaves a mark even when nothing is found, so that a late `claim` has no
         effect. A wake-up that the request may have got in one of its `queues` is passed on.
-        Works while the store is full.
+        Works while the store is full. Undo, outcome unknown: itself.
         """
 
     def complete(

@@ -23,7 +23,8 @@ pytest.register_assert_rewrite(
     f"{__name__}.stage",
     f"{__name__}.work",
     *(f"{__name__}.steps_{part}" for part in _PARTS),
-    *(f"{__name__}.{part}" for part in ("_async", "_sync", "_colour", "flows_cancelled", "flows_interrupted")),
+    *(f"{__name__}.{part}" for part in ("_async", "_sync", "_colour")),
+    *(f"{__name__}.flows_{part}" for part in ("cancelled", "claiming", "interrupted")),
 )
 
 from comity.testing.kit.flows import AsyncFlowContract, FlowContract  # noqa: E402

@@ -5,14 +5,16 @@ from __future__ import annotations
 from comity.testing.kit._async.flows_deadlock import AsyncDeadlockFlows
 from comity.testing.kit._async.flows_leases import AsyncLeaseFlows
 from comity.testing.kit._async.flows_locks import AsyncLockFlows
+from comity.testing.kit._async.flows_tasks import AsyncTaskFlows
 from comity.testing.kit._sync.flows_deadlock import DeadlockFlows
 from comity.testing.kit._sync.flows_leases import LeaseFlows
 from comity.testing.kit._sync.flows_locks import LockFlows
+from comity.testing.kit._sync.flows_tasks import TaskFlows
 
 
-class AsyncFlowContract(AsyncLockFlows, AsyncLeaseFlows, AsyncDeadlockFlows):
+class AsyncFlowContract(AsyncLockFlows, AsyncLeaseFlows, AsyncDeadlockFlows, AsyncTaskFlows):
     """All rules about flows, in asyncio."""
 
 
-class FlowContract(LockFlows, LeaseFlows, DeadlockFlows):
+class FlowContract(LockFlows, LeaseFlows, DeadlockFlows, TaskFlows):
     """All rules about flows, blocking."""

@@ -31,7 +31,7 @@ class CancelledFlows(AsyncFlowTests):
                 pass
 
         for call in (take, enter):
-            async for done in _cancelled_everywhere(call):
+            async for done in cancelled_everywhere(call):
                 if not done:
                     assert await stage.left_over(bob) == []
                 for lease in await ann.locks.mine():
@@ -47,7 +47,7 @@ class CancelledFlows(AsyncFlowTests):
 
         for turns in (*range(30), 60, 120):
             task = asyncio.create_task(wait())
-            await _turns(turns)
+            await pass_turns(turns)
             task.cancel()
             await asyncio.wait([task])
             assert task.cancelled()
@@ -61,7 +61,7 @@ class CancelledFlows(AsyncFlowTests):
             held = await bob.locks.acquire("lock")
             wait = await stage.queue(ann)
             release = asyncio.create_task(held.release())
-            await _turns(turns)
+            await pass_turns(turns)
             wait.task.cancel()
             await asyncio.wait([wait.task])
             await release
@@ -76,7 +76,7 @@ class CancelledFlows(AsyncFlowTests):
         for turns in range(12):
             lease = await ann.locks.acquire("lock")
             task = asyncio.create_task(lease.release())
-            await _turns(turns)
+            await pass_turns(turns)
             task.cancel()
             await asyncio.wait([task])
             if lease.released or turns:
@@ -89,7 +89,7 @@ class CancelledFlows(AsyncFlowTests):
         bob = await stage.join("bob")
         for turns in range(20):
             task = asyncio.create_task(stage.join(f"ann {turns}"))
-            await _turns(turns)
+            await pass_turns(turns)
             task.cancel()
             await asyncio.wait([task])
             if task.cancelled():
@@ -102,7 +102,7 @@ class CancelledFlows(AsyncFlowTests):
         for turns in range(12):
             ann = await stage.join("ann")
             task = asyncio.create_task(ann.close())
-            await _turns(turns)
+            await pass_turns(turns)
             task.cancel()
             await asyncio.wait([task])
             await ann.close()
@@ -140,16 +140,17 @@ class CancelledFlows(AsyncFlowTests):
         await until(free, 2.0)
 
 
-async def _turns(count: int) -> None:
+async def pass_turns(count: int) -> None:
+    """Let the loop go round so many times."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-async def _cancelled_everywhere(call: Callable[[], Awaitable[Any]]) -> Any:
+async def cancelled_everywhere(call: Callable[[], Awaitable[Any]]) -> Any:
     """Cancel the call after 0, 1, 2 ... turns of the loop until it ends before; yield whether it did."""
     for turns in range(400):
         task = asyncio.ensure_future(call())
-        await _turns(turns)
+        await pass_turns(turns)
         task.cancel()
         await asyncio.wait([task])
         yield not task.cancelled()

@@ -70,7 +70,7 @@ class InterruptedFlows(FlowTests):
         def check(where: str) -> None:
             assert stage.left_over(bob) == [], where
 
-        _everywhere(lambda: ann.locks.acquire("lock"), check, lambda lease: lease.release())
+        everywhere(lambda: ann.locks.acquire("lock"), check, lambda lease: lease.release())
 
     @rule("X5")
     def test_an_interrupted_wait_leaves_nothing(self, stage: FlowStage) -> None:
@@ -85,7 +85,7 @@ class InterruptedFlows(FlowTests):
         def check(where: str) -> None:
             assert stage.left_over(bob) == ["bob"], where
 
-        _everywhere(attempt, check, check_all=True)
+        everywhere(attempt, check, check_all=True)
 
     @rule("X5", "L4")
     def test_an_interrupted_release_can_be_repeated(self, stage: FlowStage) -> None:
@@ -102,10 +102,10 @@ class InterruptedFlows(FlowTests):
         def check(where: str) -> None:
             assert stage.left_over(bob) == [], where
 
-        _everywhere(attempt, check)
+        everywhere(attempt, check)
 
 
-def _everywhere(
+def everywhere(
     call: Callable[[], Any],
     check: Callable[[str], None],
     after: Callable[[Any], Any] = lambda _: None,

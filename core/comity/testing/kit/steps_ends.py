@@ -164,13 +164,14 @@ class EndSteps(StepTests):
         assert [end.error for end in found.tasks] == ["", "broken", ""]
         assert [end.attempts for end in found.tasks] == [1, 1, 1]
         assert [end.result_json for end in found.tasks] == [b"null", None, b"null"]
-        assert found.last == 3
+        assert found.last == found.reached == 3
         first = stage.run(stage.backend.tasks.finished(START, 2))
         assert [end.id for end in first.tasks] == ids[:2]
+        assert (first.last, first.reached) == (3, 2)
         rest = stage.run(stage.backend.tasks.finished(TopicPosition(first.epoch, 2), 2))
         assert [end.id for end in rest.tasks] == ids[2:]
         end = stage.run(stage.backend.tasks.finished(TopicPosition(first.epoch, 3), 2))
-        assert (end.tasks, end.last) == ((), 3)
+        assert (end.tasks, end.last, end.reached) == ((), 3, 3)
 
     @rule("T5")
     def test_a_place_of_another_epoch_or_ahead_reads_from_the_oldest_end(self, stage: Stage) -> None:

@@ -96,7 +96,8 @@ class ModelTaskViews:
             known = after.epoch == space.ends_epoch and after.number <= space.ends_last
             number = after.number if known else 0
             found = [end for end in space.ends if end.number > number]
-            return FinishedSlice(space.ends_epoch, space.ends_last, tuple(found[:limit]))
+            reached = found[limit - 1].number if len(found) >= limit else space.ends_last
+            return FinishedSlice(space.ends_epoch, space.ends_last, reached, tuple(found[:limit]))
 
         return self._steps.read("tasks.finished", step)
 

@@ -164,7 +164,10 @@ class ModelTasks(ModelTaskViews):
             space.tasks_over.keep(request_id, Mark(End.WITHDRAWN), space.now_ms)
             return work is not None
 
-        return self._steps.write("tasks.withdraw", step)
+        def undo(answer: bool | None) -> Op[object] | None:  # noqa: FBT001 - what the step answered
+            return self.withdraw(session, request_id, queues) if answer is None else None
+
+        return self._steps.write("tasks.withdraw", step, undo)
 
     def _claimed(self, session: SessionRef, request_id: str) -> Work | None:
         """Return the task of a claim that stands."""

@@ -1,0 +1,40 @@
+"""Tasks on stores that push wake-ups, and cancelled or interrupted on a store of each kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from comity.testing.kit._async.flows_tasks import AsyncTaskFlows
+from comity.testing.kit._sync.flows_tasks import TaskFlows
+from comity.testing.kit.flows_claiming import CancelledClaims, InterruptedClaims
+from tests.flows.stores import OnEachKind, opener
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from comity.testing.kit.stage import MakeBackend
+    from tests.servers import Servers
+
+
+class OnServers:
+    @pytest.fixture(params=["fakeredis", "redis 7.0"])
+    def make_backend(self, request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Servers) -> MakeBackend:
+        return opener(request.param, tmp_path, redis_servers)
+
+
+class TestTasks(OnServers, TaskFlows):
+    pass
+
+
+class TestAsyncTasks(OnServers, AsyncTaskFlows):
+    pass
+
+
+class TestCancelled(OnEachKind, CancelledClaims):
+    pass
+
+
+class TestInterrupted(OnEachKind, InterruptedClaims):
+    pass
