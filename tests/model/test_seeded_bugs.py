@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from comity_sqlite import handoff, locks, queue, signals, step
+from comity_sqlite import ending, entries, handoff, locks, queue, signals, state, step
 from tests.model.machine import play
 from tests.model.subjects import sqlite_opener
 
@@ -61,6 +61,15 @@ def inboxes_without_bounds(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(signals, "_is_full", lambda *_: False)
 
 
+def fences_that_end_with_the_key(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(entries, "remember_fence", lambda *_: None)
+    patch.setattr(state, "remember_fence", lambda *_: None)
+
+
+def keys_that_outlive_their_session(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ending, "end_entries", lambda *_: None)
+
+
 BUGS = {
     last_come_first_served: ("acquire", "release"),
     releasing_the_name_whatever_the_grant: ("acquire", "release"),
@@ -69,6 +78,8 @@ BUGS = {
     barging: ("acquire",),
     acknowledging_what_is_anothers: ("send", "acknowledge"),
     inboxes_without_bounds: ("send",),
+    fences_that_end_with_the_key: ("put", "delete"),
+    keys_that_outlive_their_session: ("put", "depart"),
 }
 """Each with the rules that show it."""
 
