@@ -7,6 +7,7 @@ which would break hooks, MCP servers and ``--json``.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 from collections import Counter
@@ -19,6 +20,8 @@ _guard = threading.Lock()
 corrupt_counts: Counter[str] = Counter()
 """How many unreadable records were skipped, by kind; shown by ``comity doctor``."""
 _MAX_REMEMBERED = 1000
+_SECRET = re.compile("[0-9a-f]{16,}")
+"""An incarnation, also one that was cut."""
 _told: set[tuple[str, str]] = set()
 
 
@@ -37,10 +40,18 @@ def log(level: int, event: str, **facts: object) -> None:
 
 
 def corrupt(kind: str, key: str, why: object) -> None:
-    """Count an unreadable record and log it once (rule X7). `kind`: of record; `key`: which one."""
+    """Count an unreadable record and log it once (rule X7). `kind`: of record; `key`: which one.
+
+    A record's own text, in `why` or as bytes in `key`, is shown without what may be a session's secret (S13).
+    """
     with _guard:
         corrupt_counts[kind] += 1
         if (kind, key) in _told or len(_told) >= _MAX_REMEMBERED:
             return
         _told.add((kind, key))
-    log(logging.WARNING, "corrupt_record", kind=kind, key=key, why=str(why))
+    shown = _masked(key) if key.startswith(("b'", 'b"')) else key
+    log(logging.WARNING, "corrupt_record", kind=kind, key=shown, why=_masked(str(why)))
+
+
+def _masked(text: str) -> str:
+    return _SECRET.sub("...", text)

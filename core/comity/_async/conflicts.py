@@ -42,6 +42,11 @@ def _ref(party: Party) -> SessionRef:
     return SessionRef(party.agent_id, party.incarnation)
 
 
+def _shown(party: Party) -> Party:
+    """Return a party without its incarnation: that is its session's secret (S13), and an id names one that lives."""
+    return attrs.evolve(party, incarnation="")
+
+
 def _standing(contest: Contest, one: SessionRef, other: SessionRef) -> Verdict | None:
     """Return the verdict on record between two incarnations."""
     pair = {one, other}
@@ -61,8 +66,9 @@ def _result(name: str, verdict: Verdict, token: int) -> ConflictResult:
 
 def _consult(label: str, strategy: Strategy, conflict: Conflict) -> Decision:
     """Ask the strategy; what goes wrong in it is told as its own (H2)."""
+    shown = attrs.evolve(conflict, asker=_shown(conflict.asker), other=_shown(conflict.other))
     try:
-        decision: object = strategy.decide(conflict)
+        decision: object = strategy.decide(shown)
     except Exception as error:
         raise StrategyFailed(conflict.name, label, repr(error)) from error
     if not isinstance(decision, Decision):

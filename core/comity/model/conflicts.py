@@ -35,7 +35,7 @@ class Party:
 
     `live`: False when no such session lives; then `info` is None. `claim_us`: server time of the lease's grant, of
     joining the queue, or of the latest grant; 0 without a claim. `tokens`: of the leases it holds on
-    the name.
+    the name. `incarnation` is a secret of the session's, and empty where a strategy sees it.
     """
 
     agent_id: str

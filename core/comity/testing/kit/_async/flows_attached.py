@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 
+import attrs
 import pytest
 
 from comity import (
     AccessDenied,
     AccessTier,
+    Conflict,
+    Decision,
     InvalidArgument,
     Liveness,
     LockLost,
     LockTimeout,
     NotAnnounced,
     SessionLost,
+    Take,
 )
+from comity.model import SYSTEM_TOPIC, TopicPosition
 from comity.testing.kit._async.stage import SHORT, AsyncFlowStage
 from comity.testing.kit._colour._async import AsyncFlowTests, pause, until
 from comity.testing.kit.rules import rule
@@ -221,6 +226,40 @@ class AsyncAttachedFlows(AsyncFlowTests):
             await one.announce()
         assert [fact["reason"] for fact in await stage.told("session.left")] == ["departed"]
         assert ann.liveness is Liveness.LOST  # it was ended on purpose: no rejoining
+
+    @rule("S13")
+    async def test_the_secret_of_a_session_shows_in_nothing_that_others_see(self, stage: AsyncFlowStage) -> None:
+        seen: list[object] = []
+
+        class Spy:
+            def decide(self, conflict: Conflict) -> Decision:
+                seen.extend((conflict, attrs.asdict(conflict)))
+                return Take("a spy takes all")
+
+        ann = await stage.join("ann", access_tier="STEWARD")
+        bob = await stage.join("bob", strategies={"spy": Spy()})
+        secret = ann.handle.split(":")[2]
+        lease = await ann.locks.acquire("lock")
+        wait = await stage.queue(ann)
+        await bob.locks.acquire("lock", strategy="spy")
+        await bob.conflicts.resolve("lock", "ann", strategy="spy")
+        info = await bob.sessions.get("ann")
+        assert info is not None
+        seen += [info, info.to_dict(), *await bob.sessions.active(), *await bob.locks.held()]
+        seen += [*await bob.locks.contenders("lock"), *await bob.conflicts.list(), ann, lease, lease.loss()]
+        seen += [ann._session.ref, ann.credentials, ann._space.settings]  # noqa: SLF001
+        await ann.update(status="busy")
+        handle = ann.handle
+        await ann.depart()
+        with pytest.raises(NotAnnounced):
+            await wait.result()
+        with pytest.raises(SessionLost) as caught:
+            await stage.attach(handle)
+        seen += [caught.value, vars(caught.value)]
+        (part,) = await stage.backends[0].pubsub.read({SYSTEM_TOPIC: TopicPosition(0, 0)}, 10_000).arun(5.0)
+        seen += part.events
+        assert len(seen) > 20
+        assert [each for each in seen if secret in f"{each!r} {each!s}"] == []
 
     @rule("S13", "X5")
     async def test_a_timed_out_wait_of_an_attached_process_leaves_nothing(self, stage: AsyncFlowStage) -> None:

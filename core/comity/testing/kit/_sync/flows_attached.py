@@ -6,18 +6,23 @@ from __future__ import annotations
 
 import time
 
+import attrs
 import pytest
 
 from comity import (
     AccessDenied,
     AccessTier,
+    Conflict,
+    Decision,
     InvalidArgument,
     Liveness,
     LockLost,
     LockTimeout,
     NotAnnounced,
     SessionLost,
+    Take,
 )
+from comity.model import SYSTEM_TOPIC, TopicPosition
 from comity.testing.kit._colour._sync import FlowTests, pause, until
 from comity.testing.kit._sync.stage import SHORT, FlowStage
 from comity.testing.kit.rules import rule
@@ -217,6 +222,40 @@ class AttachedFlows(FlowTests):
             one.announce()
         assert [fact["reason"] for fact in stage.told("session.left")] == ["departed"]
         assert ann.liveness is Liveness.LOST  # it was ended on purpose: no rejoining
+
+    @rule("S13")
+    def test_the_secret_of_a_session_shows_in_nothing_that_others_see(self, stage: FlowStage) -> None:
+        seen: list[object] = []
+
+        class Spy:
+            def decide(self, conflict: Conflict) -> Decision:
+                seen.extend((conflict, attrs.asdict(conflict)))
+                return Take("a spy takes all")
+
+        ann = stage.join("ann", access_tier="STEWARD")
+        bob = stage.join("bob", strategies={"spy": Spy()})
+        secret = ann.handle.split(":")[2]
+        lease = ann.locks.acquire("lock")
+        wait = stage.queue(ann)
+        bob.locks.acquire("lock", strategy="spy")
+        bob.conflicts.resolve("lock", "ann", strategy="spy")
+        info = bob.sessions.get("ann")
+        assert info is not None
+        seen += [info, info.to_dict(), *bob.sessions.active(), *bob.locks.held()]
+        seen += [*bob.locks.contenders("lock"), *bob.conflicts.list(), ann, lease, lease.loss()]
+        seen += [ann._session.ref, ann.credentials, ann._space.settings]  # noqa: SLF001
+        ann.update(status="busy")
+        handle = ann.handle
+        ann.depart()
+        with pytest.raises(NotAnnounced):
+            wait.result()
+        with pytest.raises(SessionLost) as caught:
+            stage.attach(handle)
+        seen += [caught.value, vars(caught.value)]
+        (part,) = stage.backends[0].pubsub.read({SYSTEM_TOPIC: TopicPosition(0, 0)}, 10_000).run(5.0)
+        seen += part.events
+        assert len(seen) > 20
+        assert [each for each in seen if secret in f"{each!r} {each!s}"] == []
 
     @rule("S13", "X5")
     def test_a_timed_out_wait_of_an_attached_process_leaves_nothing(self, stage: FlowStage) -> None:
