@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Shell
 
 
+COMMANDS = ("demo", "sessions", "locks", "events", "run", "send", "broadcast", "inbox", "doctor", "plugins")
+
+
 def test_help_shows_the_commands_the_statuses_and_examples(shell: Shell) -> None:
     done = shell("--help")
     assert done.returncode == 0
     assert shell().stdout == done.stdout
-    for word in ("demo", "sessions", "locks", "events", "run", "doctor", "plugins", "Examples:", "Exit statuses"):
+    for word in (*COMMANDS, "Examples:", "Exit statuses"):
         assert word in done.stdout
-    for command in ("demo", "sessions", "locks", "events", "run", "doctor", "plugins"):
+    for command in COMMANDS:
         text = shell(command, "--help").stdout
         assert "Examples:" in text
         assert f"comity {command}" in text or "doctor" in text
@@ -37,7 +40,8 @@ def test_help_shows_the_commands_the_statuses_and_examples(shell: Shell) -> None
     ("args", "status", "says"),
     [
         (["nosuch"], 2, "No such command"),
-        (["session"], 2, "Did you mean 'sessions'"),
+        (["sesion"], 2, "Did you mean 'session'"),
+        (["session"], 2, "Missing command"),
         (["sessions", "--nosuch"], 2, "--nosuch"),
         (["run", "--lock", "x"], 2, "CMD"),
         (["--url", "nosuch://x", "sessions"], 2, "no backend serves"),
@@ -80,6 +84,7 @@ def test_usage_errors_are_json_too(shell: Shell) -> None:
         (errors.BackendUnfit("w", "y", "f"), 69),
         (errors.LockTimeout("n", ()), 75),
         (errors.ConflictLost("n", "s", "r"), 75),
+        (errors.InboxFull("a", 1), 75),
         (errors.SessionLost("a"), 1),
     ],
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.conftest import until
+from tests.cli.conftest import COMMAND, until
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell
@@ -59,6 +61,48 @@ def test_who_only_reads_is_no_session(shell: Shell) -> None:
         shown = shell("events").stdout.splitlines()
         assert len(shown) == 1
         assert "one is active" in shown[0]
+
+
+def test_a_watch_in_a_pipe_writes_a_line_for_each_change(shell: Shell) -> None:
+    with shell.connect("first"), shell.started("sessions", "--watch", "--type", "agent") as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stdout.readline().split()[1:4] == ["here", "first", "contributor"]
+        with shell.connect("hidden", session_type="codex"), shell.connect("second") as second:
+            assert watcher.stdout.readline().split()[1:3] == ["joined", "second"]
+            second.update(status="busy\u202e")
+            updated = watcher.stdout.readline()
+            assert updated.split()[1:3] == ["updated", "second"]
+            assert r"busy\u202e" in updated
+        assert watcher.stdout.readline().split()[1:] == ["left", "second", "departed"]
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.wait(10) == 130
+    with shell.connect("first"), shell.started("sessions", "--watch", "--json") as watcher:
+        assert watcher.stdout is not None
+        told = json.loads(watcher.stdout.readline())
+        assert (told["change"], told["agent_id"]) == ("here", "first")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals to be had there")
+def test_a_watch_on_a_terminal_draws_one_table(shell: Shell) -> None:
+    ours, theirs = os.openpty()
+    with shell.connect("first") as first, first.locks.acquire("src/app.py"):
+        environ = {**shell.environ, "TERM": "xterm", "COLUMNS": "160"}
+        command = [*COMMAND, "sessions", "--watch"]
+        with subprocess.Popen(command, env=environ, stdout=theirs, stderr=subprocess.PIPE) as watcher:
+            os.close(theirs)
+            shown = b""
+            while shown.count(b"src/app.py") < 2:  # drawn again
+                shown += os.read(ours, 4096)
+            watcher.send_signal(signal.SIGINT)
+            while True:
+                try:
+                    if not os.read(ours, 4096):
+                        break
+                except OSError:
+                    break
+            assert watcher.wait(10) == 130
+    assert b"1 live in namespace default" in shown
+    os.close(ours)
 
 
 def test_nobody_there_is_said_so(shell: Shell) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from comity.cli import doctor, events, locking, locks, plugins, session, sessions
+from comity.cli import doctor, events, locking, locks, plugins, session, sessions, signals, state
 from comity.cli import run as running
 from comity.cli.demo import command as demo
 from comity.cli.exits import Exit, status_of, tell
@@ -20,7 +20,7 @@ EPILOG = examples(
     "comity sessions --json | jq -r '.[].agent_id'\nfor scripts",
 ) + (
     "\n\nExit statuses: 0 done; 1 failed, or found something wrong; 2 wrong usage; 69 store not reachable; "
-    "75 lease not had; 76 lease lost; 77 tier too low; 126, 127 command cannot run, not found; "
+    "75 lease or room not had; 76 lease lost; 77 tier too low; 126, 127 command cannot run, not found; "
     "128+N ended by signal N. Colours: not in pipes, nor with NO_COLOR."
 )
 _Command = tuple[Callable[..., None], str, str]
@@ -56,6 +56,19 @@ _OURS: dict[str, _Command | _Group] = {
     ),
     "lock": (locking.lock, "Lock names for the session.", locking.LOCK_EPILOG),
     "unlock": (locking.unlock, "Unlock what the session holds.", locking.UNLOCK_EPILOG),
+    "send": (signals.send, "Signal another session.", signals.SEND_EPILOG),
+    "broadcast": (signals.broadcast, "Signal all others.", signals.BROADCAST_EPILOG),
+    "inbox": (signals.inbox, "The session's signals.", signals.INBOX_EPILOG),
+    "state": _Group(
+        "Values that all sessions share.",
+        {
+            "get": (state.get, "One of them.", state.GET_EPILOG),
+            "put": (state.put, "Store one.", state.PUT_EPILOG),
+            "delete": (state.delete, "Take one away.", state.DELETE_EPILOG),
+            "list": (state.list_, "All of them.", state.LIST_EPILOG),
+            "watch": (state.watch, "And what changes.", state.WATCH_EPILOG),
+        },
+    ),
     "doctor": (doctor.doctor, "What is wrong, and the fix.", doctor.EPILOG),
     "plugins": (plugins.plugins, "What is installed and in use.", plugins.EPILOG),
 }

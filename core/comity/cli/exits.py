@@ -15,6 +15,7 @@ from comity.errors import (
     BackendUnfit,
     BadInput,
     ConflictLost,
+    InboxFull,
     LockTimeout,
 )
 
@@ -29,7 +30,7 @@ class Exit(enum.IntEnum):
     UNAVAILABLE = 69
     """The store cannot be reached or cannot be used."""
     NOT_HAD = 75
-    """The lease was not had; nothing was run."""
+    """What was asked for was not to be had now: a lease, room in an inbox; nothing was done."""
     LOST = 76
     """The lease was lost before the command ended."""
     FORBIDDEN = 77
@@ -48,7 +49,7 @@ def status_of(error: BaseException) -> Exit:
             return Exit.USAGE
         case BackendUnavailable() | BackendUnfit():
             return Exit.UNAVAILABLE
-        case LockTimeout() | ConflictLost():
+        case LockTimeout() | ConflictLost() | InboxFull():
             return Exit.NOT_HAD
         case AccessDenied():
             return Exit.FORBIDDEN

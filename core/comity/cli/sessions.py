@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 EPILOG = examples(
     "comity sessions\none row per live session, the oldest first",
     "comity sessions --capability review --json\nthose that can review, as JSON",
+    "comity sessions --watch\nas they come and go, until interrupted",
 )
 EVICT_EPILOG = examples(
     'COMITY_TIER=steward comity sessions evict builder --reason "hangs since noon"\n'
     "what it held goes to those who wait; it is told by whom and why"
 )
+_HEAD = ["SESSION", "TIER", "STATE", "FOR", "HOLDS", "WAITS FOR", "HEARD", "PROCESS"]
 _STYLES = {"active": "green", "idle": "dim"}
 
 
@@ -29,6 +31,9 @@ def sessions(
         str | None, typer.Option("--type", metavar="TYPE", help="Only sessions of this type.")
     ] = None,
     capability: Annotated[str | None, typer.Option(metavar="NAME", help="Only sessions that can do this.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on: drawn anew on a terminal, else a line per change.")
+    ] = False,
     url: Url = None,
     namespace: Namespace = None,
     json: Json = False,
@@ -36,26 +41,29 @@ def sessions(
     """Show the live sessions: state, time in state, what they hold and wait for."""
     from comity.cli.picture import look, status_since
 
+    def is_chosen(info: "SessionInfo") -> bool:
+        return session_type in (None, info.session_type) and (capability is None or capability in info.capabilities)
+
     at = target(ctx, url, namespace, json)
     if ctx.invoked_subcommand is not None:
         ctx.obj = at
         return
+    if watch:
+        from comity.cli.membership import follow
+
+        follow(at, is_chosen, _HEAD, _row)
+        return
     with at.reading() as me:
         picture = look(me)
         since = status_since(me, picture.sessions)
-    chosen = [
-        info
-        for info in picture.sessions
-        if session_type in (None, info.session_type) and (capability is None or capability in info.capabilities)
-    ]
+    chosen = [info for info in picture.sessions if is_chosen(info)]
     if at.json:
         out(js.dumps([_facts(picture, info, since[info.agent_id]) for info in chosen]))
         return
     if not chosen:
         out(f"no live sessions in namespace {clean(me.namespace)} of {clean(me.backend.url)}")
         return
-    head = ["SESSION", "TIER", "STATE", "FOR", "HOLDS", "WAITS FOR", "HEARD", "PROCESS"]
-    table(head, [_row(picture, info, since[info.agent_id]) for info in chosen])
+    table(_HEAD, [_row(picture, info, since[info.agent_id]) for info in chosen])
 
 
 def is_late(picture: "Picture", info: "SessionInfo") -> bool:
