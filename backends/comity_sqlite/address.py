@@ -39,14 +39,14 @@ def path_of(url: str) -> Path:
     Raises `InvalidSetting` for a host part, options, or an in-memory database (nobody could share it).
     """
     if not url.startswith(_SCHEME):
-        raise InvalidSetting(f"{url!r} is no SQLite URL; {_WANTED}")
+        raise InvalidSetting(f"this is no SQLite URL; {_WANTED}")  # not shown: what it is may hold a password
     rest = url[len(_SCHEME) :]
     if rest in {"", "/"}:
         return default_path()
     if not rest.startswith("/"):
-        raise InvalidSetting(f"{url!r} names a host, but SQLite has only files; {_WANTED}")
+        raise InvalidSetting(f"a sqlite:// URL with two slashes names a host, but SQLite has only files; {_WANTED}")
     if "?" in rest or "#" in rest:
-        raise InvalidSetting(f"{url!r} has options, SQLite takes none (%3F and %23 in a path); {_WANTED}")
+        raise InvalidSetting(f"the sqlite:// URL has options, SQLite takes none (%3F and %23 in a path); {_WANTED}")
     name = unquote(rest[1:])
     if ":memory:" in name or "\0" in name:
         raise InvalidSetting(

@@ -152,7 +152,8 @@ def resolve(environ: Mapping[str, str] | None = None, /, **explicit: Any) -> Set
     if settings.heartbeat_interval >= settings.session_ttl:
         why = f"it must be shorter than session_ttl ({settings.session_ttl:g} s), better a third of it"
         if explicit.get("heartbeat_interval") is None and explicit.get("session_ttl") is None:
-            raise InvalidSetting(f"COMITY_HEARTBEAT_INTERVAL={settings.heartbeat_interval:g} cannot be used: {why}")
+            text = f"COMITY_HEARTBEAT_INTERVAL={settings.heartbeat_interval:g} cannot be used: {why}"
+            raise InvalidSetting(text, setting="COMITY_HEARTBEAT_INTERVAL")
         raise InvalidArgument("heartbeat_interval", settings.heartbeat_interval, why)
     return settings
 
@@ -178,5 +179,6 @@ def _variable(variable: str, text: str, read: Callable[[Any], Any]) -> Any:
     except ValueError as error:
         why = getattr(error, "why", error)
         raise InvalidSetting(
-            f"{variable}={text!r} cannot be used: {why}; change or unset it, or give the argument instead"
+            f"{variable}={text!r} cannot be used: {why}; change or unset it, or give the argument instead",
+            setting=variable,
         ) from None

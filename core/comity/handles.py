@@ -48,7 +48,8 @@ def handle_in_environment() -> SessionRef | None:
     try:
         return _read(text)
     except ValueError as error:
-        raise InvalidSetting(f"{VARIABLE} cannot be used: {error}; unset it, or start a session anew") from None
+        text = f"{VARIABLE} cannot be used: {error}; unset it, or start a session anew"
+        raise InvalidSetting(text, setting=VARIABLE) from None
 
 
 class Hidden:

@@ -115,6 +115,7 @@ class AsyncSubscription:
     async def _place(self) -> None:
         """Find where to start."""
         space, after = self._space, self._after
+        space.home.check()
         start: dict[str, TopicPosition] = {}
         if self._cursor is not None:
             stored = await space.seam.arun(space.backend.pubsub.cursor(self._cursor))

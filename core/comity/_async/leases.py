@@ -70,7 +70,7 @@ class AsyncLease(LeaseState):
         """
         space = self._space
         ttl_ms = check_ttl(ttl)
-        space.session.require("locks.renew")
+        space.require("locks.renew")
         self.ensure_held()
         latest = 0
         for _ in range(_MAX_RENEWALS):

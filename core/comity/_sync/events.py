@@ -117,6 +117,7 @@ class Subscription:
     def _place(self) -> None:
         """Find where to start."""
         space, after = self._space, self._after
+        space.home.check()
         start: dict[str, TopicPosition] = {}
         if self._cursor is not None:
             stored = space.seam.run(space.backend.pubsub.cursor(self._cursor))

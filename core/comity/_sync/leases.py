@@ -72,7 +72,7 @@ class Lease(LeaseState):
         """
         space = self._space
         ttl_ms = check_ttl(ttl)
-        space.session.require("locks.renew")
+        space.require("locks.renew")
         self.ensure_held()
         latest = 0
         for _ in range(_MAX_RENEWALS):

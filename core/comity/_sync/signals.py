@@ -133,6 +133,7 @@ class Signals:
         None when nothing is known of it: it never was, or ended over an hour ago.
         """
         self._space.check("signals.status")
+        check_name("signal id", signal_id)
         return self._space.seam.run(self._space.backend.signals.status(signal_id))
 
     def _new(self, ref: SessionRef, signal_type: str, data: Any, ttl: float) -> NewSignal:

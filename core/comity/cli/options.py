@@ -51,7 +51,8 @@ class Target(NamedTuple):
         if os.environ.get(VARIABLE):
             return comity.attach(self.url, namespace=self.namespace)
         if needs:
-            raise InvalidSetting(f'{needs}, and {VARIABLE} names none; begin one: eval "$(comity session start)"')
+            text = f'{needs}, and {VARIABLE} names none; begin one: eval "$(comity session start)"'
+            raise InvalidSetting(text, setting=VARIABLE)
         return self.joining()
 
 

@@ -45,7 +45,15 @@ class InvalidArgument(BadInput):
 
 
 class InvalidSetting(BadInput):
-    """A URL, environment variable or setting cannot be used. Passwords are left out of the text."""
+    """A URL, environment variable or setting cannot be used. Passwords are left out of the text.
+
+    `setting`: the variable or setting, ``"url"`` for a URL.
+    """
+
+    def __init__(self, text: str, *, setting: str = "url") -> None:
+        """Say what cannot be used, why, and what would do; name the `setting`."""
+        self.setting = setting
+        super().__init__(text)
 
 
 class UnknownBackend(BadInput):
