@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from comity._async.service.service import aget_or_start_service as aget_or_start_service
     from comity._async.state_watch import AsyncStateWatch as AsyncStateWatch
     from comity._async.watch import AsyncWatch as AsyncWatch
+    from comity._async.worker import AsyncWorker as AsyncWorker
     from comity._sync.attach import attach as attach
     from comity._sync.claiming import Claim as Claim
     from comity._sync.connect import connect as connect
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from comity._sync.service.service import get_or_start_service as get_or_start_service
     from comity._sync.state_watch import StateWatch as StateWatch
     from comity._sync.watch import Watch as Watch
+    from comity._sync.worker import Worker as Worker
     from comity.aggregates import Aggregate as Aggregate
     from comity.errors import AccessDenied as AccessDenied
     from comity.errors import AgentIdTaken as AgentIdTaken
@@ -130,6 +132,7 @@ _HOMES = {
     "_async.state_watch": "AsyncStateWatch",
     "_async.service.service": "AsyncBackgroundService aget_or_start_service",
     "_async.watch": "AsyncWatch",
+    "_async.worker": "AsyncWorker",
     "_sync.attach": "attach",
     "_sync.claiming": "Claim",
     "_sync.connect": "connect",
@@ -140,6 +143,7 @@ _HOMES = {
     "_sync.state_watch": "StateWatch",
     "_sync.service.service": "BackgroundService get_or_start_service",
     "_sync.watch": "Watch",
+    "_sync.worker": "Worker",
     "aggregates": "Aggregate",
     "errors": (
         "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput ClaimLost Closed ComityError "

@@ -89,6 +89,11 @@ class Heart:
         if expiry is not None:
             self._alarm.set(expiry)
 
+    @property
+    def rejoins(self) -> bool:
+        """Whether the session, if it is lost now, begins anew by itself."""
+        return self._rejoin and not self._session.lost_reason.startswith(_ON_PURPOSE)
+
     def revive(self) -> None:
         """Supervise: restart the thread when it died although the session lives."""
         if self._session.phase is Phase.LIVE and self.thread is not None and not self.thread.is_alive():
@@ -116,7 +121,7 @@ class Heart:
 
     def _lost(self) -> None:
         with self._wake:
-            self._rejoin_now = self._rejoin and not self._session.lost_reason.startswith(_ON_PURPOSE)
+            self._rejoin_now = self.rejoins
             self._poke_locked()
 
     def _rung(self) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity.testing.kit._async.flows_tasks import AsyncTaskFlows
+from comity.testing.kit._async.flows_worker import AsyncWorkerFlows
 from comity.testing.kit._sync.flows_tasks import TaskFlows
+from comity.testing.kit._sync.flows_worker import WorkerFlows
 from comity.testing.kit.flows_claiming import CancelledClaims, InterruptedClaims
 from tests.flows.stores import OnEachKind, opener
 
@@ -29,6 +31,14 @@ class TestTasks(OnServers, TaskFlows):
 
 
 class TestAsyncTasks(OnServers, AsyncTaskFlows):
+    pass
+
+
+class TestWorkers(OnEachKind, WorkerFlows):
+    pass
+
+
+class TestAsyncWorkers(OnEachKind, AsyncWorkerFlows):
     pass
 
 

@@ -81,6 +81,14 @@ class AsyncClaim(ClaimState):
         space.session.claims.remove(self)
         return await space.seam.arun(space.backend.tasks.withdraw(self._ref, self.request_id))
 
+    async def let_go(self) -> bool:
+        """Give back as `give_back` does, in a moment: if the store is away the next heartbeats carry it."""
+        if not self.end():
+            return False
+        self._space.session.claims.remove(self)
+        await self._space.seam.asettle(self._space.backend.tasks.withdraw(self._ref, self.request_id))
+        return True
+
     async def _finish(self, action: str, op: Op[ClaimEnd]) -> TaskStatus:
         """End the claim in one of the two ways; the first one chosen stands."""
         space = self._space

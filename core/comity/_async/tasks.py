@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from comity._async.claiming import AsyncClaim, AsyncClaiming, milliseconds
+from comity._async.worker import AsyncWorker, backoff
 from comity._colour._async import AsyncPending
 from comity.errors import BackendUnavailable, ComityError, InvalidArgument
 from comity.logs import corrupt
@@ -16,6 +17,7 @@ from comity.model import (
     QUEUES_LIMIT,
     Claimed,
     ClaimRequest,
+    SessionRef,
     Task,
     TaskPush,
     TaskStatus,
@@ -28,10 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from comity._async.space import AsyncSpace
-    from comity.model import SessionRef, TaskSlice, TaskStats
+    from comity.model import TaskSlice, TaskStats
     from comity.tasks import FinishedPage
 
 _PAGE_LIMIT = 10_000
+_CONCURRENCY_LIMIT = 1000
 
 
 class _Unreadable(Exception):
@@ -195,6 +198,42 @@ class AsyncTasks:
         if until is not None:
             space.heart.look()
         return claim
+
+    def worker(
+        self,
+        queues: str | Iterable[str],
+        work: Callable[[AsyncClaim], Any],
+        *,
+        concurrency: int = 1,
+        max_runtime: float | None = None,
+        retry_in: float | Callable[[AsyncClaim], float | None] | None = backoff,
+        grace: float = 20.0,
+    ) -> AsyncWorker:
+        """Make a worker, whose ``run()`` claims tasks and calls ``work(claim)`` for each until it is stopped.
+
+        What `work` returns is the task's result; what it raises fails the attempt, to be tried again `retry_in` seconds
+        later (or what a function of the claim says; None: never; by default after 1, 2, 4 ... seconds, at most 5
+        minutes). `concurrency`: so many tasks at once, in threads, or in tasks of the event loop. `max_runtime`:
+        seconds after which an attempt is another's to make. `grace`: seconds that unfinished tasks are given when the
+        worker is stopped; after them they go back to their queue, no attempt counted. A thread cannot be ended: what
+        it does after that is in vain. In asyncio the function is cancelled then, and when its claim is lost.
+        """
+        self._space.check("tasks.claim")
+        self._request(SessionRef("", ""), queues, max_runtime, wait=False)  # raises for what cannot be used
+
+        def fixed(_: AsyncClaim) -> float | None:
+            return None if callable(retry_in) else retry_in
+
+        return AsyncWorker(
+            self._space,
+            self,
+            queues,
+            work,
+            concurrency=_whole("concurrency", concurrency, 1, _CONCURRENCY_LIMIT),
+            max_runtime=max_runtime,
+            retry_in=retry_in if callable(retry_in) else fixed,
+            grace=milliseconds("grace", grace) / 1000,
+        )
 
     async def mine(self) -> list[AsyncClaim]:
         """Return the claims of this session, by the store's word; each can be completed or failed."""

@@ -83,6 +83,14 @@ class Claim(ClaimState):
         space.session.claims.remove(self)
         return space.seam.run(space.backend.tasks.withdraw(self._ref, self.request_id))
 
+    def let_go(self) -> bool:
+        """Give back as `give_back` does, in a moment: if the store is away the next heartbeats carry it."""
+        if not self.end():
+            return False
+        self._space.session.claims.remove(self)
+        self._space.seam.settle(self._space.backend.tasks.withdraw(self._ref, self.request_id))
+        return True
+
     def _finish(self, action: str, op: Op[ClaimEnd]) -> TaskStatus:
         """End the claim in one of the two ways; the first one chosen stands."""
         space = self._space

@@ -88,6 +88,27 @@ class CancelledClaims(AsyncFlowTests):
         assert found is not None
         assert (found.status, found.attempts, found.error) == ("ready", 1, "CancelledError")
 
+    @rule("T4")
+    async def test_a_function_is_cancelled_when_its_claim_is_lost(self, stage: AsyncFlowStage) -> None:
+        ann = await stage.join("ann")
+        ended: list[str] = []
+
+        async def work(claim: AsyncClaim) -> None:
+            try:
+                await asyncio.sleep(60 if claim.attempt == 1 else 0)
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+                raise
+
+        worker = ann.tasks.worker("work", work, max_runtime=0.1)
+        running = asyncio.create_task(worker.run())
+        await ann.tasks.push("work")
+        await auntil(lambda: worker.completed == 1)
+        assert (ended, worker.lost) == (["cancelled"], 1)
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+
     async def test_a_claim_without_success_enters_its_block_with_none(self, stage: AsyncFlowStage) -> None:
         ann = await stage.join("ann")
         async with ann.tasks.claim("work", timeout=0) as claim:
