@@ -37,6 +37,7 @@ class RedisPubSub:
         taken = ("live", "ids", "meta", "topics", "published")
         self._publish = verbs.apart("publish", "pubsub.publish", *taken, more_keys=1)
         self._commit = verbs.apart("commit", "pubsub.commit", "meta", "cursors")
+        self._trim = verbs.apart("topic_trim", "pubsub.trim", "meta", "topics")
 
     def publish(
         self,
@@ -120,6 +121,11 @@ class RedisPubSub:
             return _ends(topics, numbers)
 
         return RedisOp(self._runner, "pubsub.tail", Effect.READ, self._numbers(topics), parse)
+
+    def trim(self, max_age_ms: int, limit: int) -> Op[int]:
+        """Forget topics that are gone: streams have a time of their own, so old events vanish by themselves."""
+        del max_age_ms
+        return self._trim.call(int, limit)
 
     def cursor(self, name: str) -> Op[Mapping[str, TopicPosition]]:
         """Read a stored cursor, empty when there is none."""

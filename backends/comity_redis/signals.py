@@ -43,6 +43,7 @@ class RedisSignals:
         self._receive = verbs.apart("receive", "signals.receive", *_KEYS)
         self._peek = verbs.apart("receive", "signals.peek", *_KEYS, effect=Effect.READ)
         self._ack = verbs.apart("ack", "signals.ack", *_KEYS)
+        self._trim = verbs.apart("signal_trim", "signals.trim", *_KEYS)
 
     def send(self, signal: NewSignal, to: str, *, allow_offline: bool) -> Op[Sent]:
         """Put a signal into one inbox, as `comity.ports.Signals.send` says."""
@@ -140,6 +141,10 @@ class RedisSignals:
             return tuple(map(bool, answer[1:]))
 
         return self._ack.call(parse, session.agent_id, session.incarnation, *signal_ids)
+
+    def trim(self, limit: int) -> Op[int]:
+        """Do away with what expired, as `comity.ports.Signals.trim` says."""
+        return self._trim.call(int, limit)
 
     def status(self, signal_id: str) -> Op[SignalStatus | None]:
         """Read what became of a signal, None when nothing is known of it."""

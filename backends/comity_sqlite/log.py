@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from comity.model import SYSTEM_TOPIC, SystemEvent, TopicPosition
+from comity.model import STATE_TOPIC, SYSTEM_TOPIC, SystemEvent, TopicPosition
 
 if TYPE_CHECKING:
     from comity_sqlite.step import Step
@@ -61,6 +61,31 @@ def trim(step: Step, topic: int, last: int, max_events: int, max_age_ms: int | N
         stale = number
     if stale:
         step.do("DELETE FROM events WHERE topic = ? AND number <= ?", topic, stale)
+
+
+def trim_idle(step: Step, max_age_ms: int, limit: int) -> int:
+    """Drop events that are too old of topics nobody publishes to, at most so many; return how many."""
+    too_old, left = step.wall_ms - max_age_ms, limit
+    oldest = "(SELECT at_ms FROM events WHERE topic = topics.id ORDER BY number LIMIT 1)"
+    for (topic,) in step.all(
+        f"SELECT id FROM topics WHERE space = ? AND name NOT IN (?, ?) AND {oldest} < ? LIMIT ?",  # noqa: S608
+        step.space,
+        SYSTEM_TOPIC,
+        STATE_TOPIC,
+        too_old,
+        limit,
+    ):
+        left -= step.do(
+            "DELETE FROM events WHERE topic = ? AND at_ms < ? AND number IN"
+            " (SELECT number FROM events WHERE topic = ? ORDER BY number LIMIT ?)",
+            topic,
+            too_old,
+            topic,
+            left,
+        )
+        if left <= 0:
+            break
+    return limit - left
 
 
 def tell(step: Step, event: SystemEvent, sender: str, facts: dict[str, object]) -> None:

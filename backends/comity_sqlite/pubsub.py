@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from comity.errors import SessionLost
 from comity.logs import corrupt
 from comity.model import Published, SessionRef, StoredEvent, TopicPosition, TopicSlice
-from comity_sqlite.log import append, trim
+from comity_sqlite.log import append, trim, trim_idle
 from comity_sqlite.requests import acting
 from comity_sqlite.step import How, Kind
 
@@ -69,6 +69,10 @@ class SqlitePubSub:
             return {topic: TopicPosition(*_end(step, topic)[1:]) for topic in wanted}
 
         return self._runner.read("pubsub.tail", tail)
+
+    def trim(self, max_age_ms: int, limit: int) -> Op[int]:
+        """See `comity.ports.PubSub.trim`."""
+        return self._runner.write("pubsub.trim", lambda step: trim_idle(step, max_age_ms, limit))
 
     def cursor(self, name: str) -> Op[Mapping[str, TopicPosition]]:
         """See `comity.ports.PubSub.cursor`."""

@@ -163,6 +163,10 @@ class SqliteSignals:
 
         return self._runner.write("signals.ack", ack, vital=True)
 
+    def trim(self, limit: int) -> Op[int]:
+        """See `comity.ports.Signals.trim`."""
+        return self._runner.write("signals.trim", lambda step: _trim(step, limit), vital=True)
+
     def status(self, signal_id: str) -> Op[SignalStatus | None]:
         """See `comity.ports.Signals.status`."""
 
@@ -207,12 +211,17 @@ def _trim_inbox(step: Step, agent_id: str) -> int:
 
 def trim(step: Step, added: int = 0) -> None:
     """Do away with a few signals that have expired, and with a few that are to be forgotten: more than were `added`."""
-    most = min(_TRIMMED + 2 * added, _TRIMMED_AT_MOST)
-    for number, body, until_ms in step.all(
+    _trim(step, min(_TRIMMED + 2 * added, _TRIMMED_AT_MOST))
+
+
+def _trim(step: Step, most: int) -> int:
+    """Do away with up to `most` signals that have expired, and forget as many; return how many had expired."""
+    expired = step.all(
         "SELECT id, body, until_ms FROM signals WHERE ended_ms IS NULL AND until_ms <= ? ORDER BY until_ms LIMIT ?",
         step.wall_ms,
         most,
-    ):
+    )
+    for number, body, until_ms in expired:
         _end(step, number, body, until_ms, acked=False)
     step.do(
         "DELETE FROM signals WHERE id IN"
@@ -222,6 +231,7 @@ def trim(step: Step, added: int = 0) -> None:
         step.wall_ms - MEMORY_MS,
         MEMORY_ROWS,
     )
+    return len(expired)
 
 
 def _find(step: Step, signal_id: str) -> Any:

@@ -77,7 +77,7 @@ class Aggregate:
     first_ms: int = 0
     last_ms: int = 0
     durations: Sketch = attrs.Factory(Sketch)
-    results: list[KeptResult] = attrs.Factory(list)
+    results: list[KeptResult] = attrs.Factory(list[KeptResult])
     left_out: int = 0
     missed_before: int = 0
     missed: int = 0
@@ -182,7 +182,7 @@ class FeedPlace:
     epoch: int = 0
     number: int = 0
     missed: int = 0
-    gaps: list[tuple[int, int]] = attrs.Factory(list)
+    gaps: list[tuple[int, int]] = attrs.Factory(list[tuple[int, int]])
 
     @property
     def position(self) -> TopicPosition:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from comity.model import Ended, Granted
+from comity.model import SYSTEM_TOPIC, Ended, Granted, TopicPosition
 from comity.testing.kit import CorruptRecordSteps
 from comity.testing.kit.rules import rule
 from comity_sqlite import SqliteBackend, step
@@ -162,6 +162,25 @@ def effort(backend: SqliteBackend, perform: Callable[[], object]) -> int:
     perform()
     connection.set_progress_handler(None, 100)
     return ticks
+
+
+@rule("E1", "B2")
+def test_old_events_of_topics_nobody_publishes_to_are_trimmed_and_the_librarys_own_are_not(tmp_path: Path) -> None:
+    clock = SetClock()
+    backend = SqliteBackend(tmp_path / "c.db", "space", clock=clock)
+    for topic in ("old", "older"):
+        for _ in range(3):
+            publish(backend, topic)
+    join(backend, "ann")
+    clock.wall += 100_000_000
+    publish(backend, "old")
+    assert backend.pubsub.trim(50_000, 4).run(5) == 4
+    assert backend.pubsub.trim(50_000, 4).run(5) == 2
+    assert backend.pubsub.trim(50_000, 4).run(5) == 0
+    slices = backend.pubsub.read(dict.fromkeys(("old", "older", SYSTEM_TOPIC), TopicPosition(0, 0)), 10).run(5)
+    assert [(part.first, part.last, len(part.events)) for part in slices] == [(4, 4, 1), (4, 3, 0), (1, 1, 1)]
+    assert publish(backend, "older") == 4
+    backend.close()
 
 
 @rule("S6")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
 from tests.processes.harness import StallMeter, Worker, until
 from tests.processes.history import told
@@ -53,6 +54,7 @@ def run_stopped_leader(crew: Crew, observer: comity.Coordinator, place: Place, *
     return book, first
 
 
+@rule("B1")
 def test_a_leader_stopped_past_its_lease_writes_nothing_any_more(
     crew: Crew, observer: comity.Coordinator, place: Place
 ) -> None:
@@ -62,11 +64,13 @@ def test_a_leader_stopped_past_its_lease_writes_nothing_any_more(
     until(lambda: first.do("leads") == {"leads": False, "stands": True})  # it joined again, behind the other
 
 
+@rule("B1", "K1")
 def test_without_the_fence_it_would_and_that_is_seen(crew: Crew, observer: comity.Coordinator, place: Place) -> None:
     book, _ = run_stopped_leader(crew, observer, place, fenced=False)
     assert checkers.led_wrongly(book.writes())
 
 
+@rule("B1")
 def test_the_next_one_leads_by_the_deadline_of_a_killed_leader(
     crew: Crew, observer: comity.Coordinator, place: Place
 ) -> None:
@@ -85,6 +89,7 @@ def test_the_next_one_leads_by_the_deadline_of_a_killed_leader(
     assert checkers.led_wrongly(Book(place.folder).writes()) == []
 
 
+@rule("B1")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_one_leads_at_a_time_for_two_minutes_of_kills_and_pauses(

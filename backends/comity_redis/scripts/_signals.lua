@@ -61,6 +61,7 @@ end
 
 -- Do away with a few of what has expired, in the inbox of `to` and anywhere, and with a few of what is to be
 -- forgotten: `most` of each, which is more than the step adds. Last in a step, as it makes room on a full server.
+-- Returns how many had expired anywhere.
 local function trim(to, most)
   local mine = to .. FS .. 'u' .. FS
   for _, entry in ipairs(call('ZRANGEBYLEX', INBOX, '[' .. mine, '(' .. mine .. moment(now + 1), 'LIMIT', 0, most)) do
@@ -72,7 +73,8 @@ local function trim(to, most)
       call('ZREM', INBOX, entry)
     end
   end
-  for _, id in ipairs(call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, most)) do
+  local due = call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, most)
+  for _, id in ipairs(due) do
     local s = known(id)
     if s and s.ended == '0' then
       finish(s, 'e', s.till)
@@ -87,4 +89,5 @@ local function trim(to, most)
     call('ZREM', OVER, unpack(old))
     call('HDEL', SIGNALS, unpack(old))
   end
+  return #due
 end

@@ -39,6 +39,13 @@ class PubSub(Protocol):
     def tail(self, topics: Sequence[str]) -> Op[Mapping[str, TopicPosition]]:
         """Read the present end of each topic ((0, 0) for one without events yet)."""
 
+    def trim(self, max_age_ms: int, limit: int) -> Op[int]:
+        """Do away with what is left of topics that nobody publishes to any more, and say how much; 0 when nothing is.
+
+        That is at most `limit` events older than `max_age_ms`, the library's own excepted, or where such events
+        vanish by themselves what is known of up to `limit` topics without any.
+        """
+
     def cursor(self, name: str) -> Op[Mapping[str, TopicPosition]]:
         """Read a stored cursor, empty when there is none."""
 

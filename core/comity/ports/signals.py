@@ -62,5 +62,8 @@ class Signals(Protocol):
         another inbox. Works while the store is full. Raises `SessionLost`.
         """
 
+    def trim(self, limit: int) -> Op[int]:
+        """Do away with up to `limit` signals that have expired, and say how many; forget as many that are long over."""
+
     def status(self, signal_id: str) -> Op[SignalStatus | None]:
         """Read what became of a signal; None when nothing is known of it (any more)."""

@@ -11,14 +11,19 @@ if TYPE_CHECKING:
     from comity._async.space import AsyncSpace
     from comity.jobs import Job, Turn
 
-_REAPS = 100
-"""Sessions ended in one turn; more are ended in the next."""
+_STEPS = 100
+"""Steps of one kind that one turn takes; what is left waits for the next."""
 _AFTER = 0.1
 """Seconds after a deadline, when the live sessions have had their turn."""
+_PAGE = 256
+"""Records that one trimming step takes away."""
 
 
 class AsyncReap:
-    """Ends the sessions that are past their deadline; sessions do so among themselves (S8), this is the last resort."""
+    """Ends sessions past their deadline and gives claims past their `max_runtime` back to their queues.
+
+    Sessions do so among themselves (S8); this is for when none is left, and for who only pushes.
+    """
 
     name = "reap"
     interval = 5.0
@@ -29,7 +34,7 @@ class AsyncReap:
     async def run(self, turn: Turn) -> None:
         """End those that are due, one step each, and be there when the next one is."""
         space = self._space
-        for _ in range(_REAPS):
+        for _ in range(_STEPS):
             if turn.stopping:
                 return
             reaped = await space.seam.arun(space.backend.presence.reap())
@@ -43,10 +48,38 @@ class AsyncReap:
         turn.again()
 
 
-BUILT_IN = ("reap", "aggregate")
+class AsyncTrim:
+    """Does away with what is past its time, in a namespace where no writer comes by to do so."""
+
+    name = "trim"
+    interval = 30.0
+
+    def __init__(self, space: AsyncSpace) -> None:
+        self._space = space
+
+    async def run(self, turn: Turn) -> None:
+        """Trim state, signals, finished tasks and topics, a bounded number of steps each."""
+        space, backend = self._space, self._space.backend
+        age_ms = round(space.settings.events_kept_for * 1000)
+        for _ in range(_STEPS):
+            if turn.stopping:
+                return
+            keys = (await space.seam.arun(backend.state.trim(_PAGE))).count
+            signals = await space.seam.arun(backend.signals.trim(_PAGE))
+            tasks = await space.seam.arun(backend.tasks.trim(space.retention))
+            events = await space.seam.arun(backend.pubsub.trim(age_ms, _PAGE))
+            for what, count in (("keys", keys), ("signals", signals), ("tasks", tasks), ("events", events)):
+                if count:
+                    turn.count(what, count)
+            if not (keys or signals or tasks or events):
+                return
+        turn.again()
+
+
+BUILT_IN = ("reap", "aggregate", "trim")
 """Their names."""
 
 
 def built_in(space: AsyncSpace, records: AsyncRecords) -> list[Job]:
     """Make the built-in jobs for one term."""
-    return [AsyncReap(space), AsyncAggregating(space, records)]
+    return [AsyncReap(space), AsyncAggregating(space, records), AsyncTrim(space)]

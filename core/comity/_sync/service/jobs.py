@@ -13,14 +13,19 @@ if TYPE_CHECKING:
     from comity._sync.space import Space
     from comity.jobs import Job, Turn
 
-_REAPS = 100
-"""Sessions ended in one turn; more are ended in the next."""
+_STEPS = 100
+"""Steps of one kind that one turn takes; what is left waits for the next."""
 _AFTER = 0.1
 """Seconds after a deadline, when the live sessions have had their turn."""
+_PAGE = 256
+"""Records that one trimming step takes away."""
 
 
 class Reap:
-    """Ends the sessions that are past their deadline; sessions do so among themselves (S8), this is the last resort."""
+    """Ends sessions past their deadline and gives claims past their `max_runtime` back to their queues.
+
+    Sessions do so among themselves (S8); this is for when none is left, and for who only pushes.
+    """
 
     name = "reap"
     interval = 5.0
@@ -31,7 +36,7 @@ class Reap:
     def run(self, turn: Turn) -> None:
         """End those that are due, one step each, and be there when the next one is."""
         space = self._space
-        for _ in range(_REAPS):
+        for _ in range(_STEPS):
             if turn.stopping:
                 return
             reaped = space.seam.run(space.backend.presence.reap())
@@ -45,10 +50,38 @@ class Reap:
         turn.again()
 
 
-BUILT_IN = ("reap", "aggregate")
+class Trim:
+    """Does away with what is past its time, in a namespace where no writer comes by to do so."""
+
+    name = "trim"
+    interval = 30.0
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+
+    def run(self, turn: Turn) -> None:
+        """Trim state, signals, finished tasks and topics, a bounded number of steps each."""
+        space, backend = self._space, self._space.backend
+        age_ms = round(space.settings.events_kept_for * 1000)
+        for _ in range(_STEPS):
+            if turn.stopping:
+                return
+            keys = (space.seam.run(backend.state.trim(_PAGE))).count
+            signals = space.seam.run(backend.signals.trim(_PAGE))
+            tasks = space.seam.run(backend.tasks.trim(space.retention))
+            events = space.seam.run(backend.pubsub.trim(age_ms, _PAGE))
+            for what, count in (("keys", keys), ("signals", signals), ("tasks", tasks), ("events", events)):
+                if count:
+                    turn.count(what, count)
+            if not (keys or signals or tasks or events):
+                return
+        turn.again()
+
+
+BUILT_IN = ("reap", "aggregate", "trim")
 """Their names."""
 
 
 def built_in(space: Space, records: Records) -> list[Job]:
     """Make the built-in jobs for one term."""
-    return [Reap(space), Aggregating(space, records)]
+    return [Reap(space), Aggregating(space, records), Trim(space)]

@@ -218,3 +218,16 @@ class PubSubSteps(StepTests):
         stage.publish(topic)
         wakes = ear.next(0.1)
         return any(wake.kind is WakeKind.TOPIC and wake.name == topic for wake in wakes)
+
+    @rule("E1", "B2")
+    def test_trimming_drops_nothing_of_what_is_to_be_kept(self, stage: Stage) -> None:
+        for _ in range(3):
+            stage.publish("quiet")
+        trim = stage.backend.pubsub.trim
+        assert stage.run(trim(60_000, 10)) == 0
+        (part,) = stage.run(stage.backend.pubsub.read({"quiet": START}, 10))
+        assert [event.number for event in part.events] == [1, 2, 3]
+        told = len(stage.told())
+        stage.until(lambda: stage.run(trim(0, 2)) == 0, within=2.0)
+        assert len(stage.told()) == told  # the library's own are kept by number
+        assert stage.publish("quiet") == 4

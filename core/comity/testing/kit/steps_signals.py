@@ -320,3 +320,18 @@ class SignalSteps(StepTests):
         assert self.peek(stage, "ann") == [b"1"]
         assert stage.run(stage.backend.drop()) > 0
         assert self.peek(stage, "ann") == []
+
+    @rule("G1", "B2")
+    def test_what_has_expired_is_done_away_with_by_trimming(self, stage: Stage) -> None:
+        ann, bob = stage.session("ann"), stage.session("bob")
+        gone = [self.send(stage, ann, "bob", ttl_ms=BRIEF_MS) for _ in range(3)]
+        kept = self.send(stage, ann, "bob")
+        trim = stage.backend.signals.trim
+        assert stage.run(trim(10)) == 0
+        stage.until(lambda: self.peek(stage, "bob") == [b"1"], within=1.0)
+        stage.run(trim(2))
+        stage.run(trim(10))
+        assert stage.run(trim(10)) == 0
+        assert {self.status(stage, each).state for each in gone} == {SignalState.EXPIRED}
+        assert self.status(stage, kept).state is SignalState.QUEUED
+        assert [signal.signal_id for signal in self.receive(stage, bob)] == [kept]

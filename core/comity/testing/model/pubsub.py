@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from comity.model import (
+    STATE_TOPIC,
     SYSTEM_TOPIC,
     Published,
     StoredEvent,
@@ -123,6 +124,22 @@ class ModelPubSub:
             return dict(space.cursors.get(name, {}))
 
         return self._steps.read("pubsub.cursor", step)
+
+    def trim(self, max_age_ms: int, limit: int) -> ModelOp[int]:
+        """Drop what is too old of topics nobody publishes to."""
+        space = self._space
+
+        def step() -> int:
+            left = limit
+            for name, topic in space.topics.items():
+                if name in (SYSTEM_TOPIC, STATE_TOPIC):
+                    continue
+                old = [event for event in topic.events if event.at_ms < space.now_ms - max_age_ms][:left]
+                del topic.events[: len(old)]
+                left -= len(old)
+            return limit - left
+
+        return self._steps.write("pubsub.trim", step)
 
     def commit(
         self,

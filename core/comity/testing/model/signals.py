@@ -33,10 +33,12 @@ def inbox(space: Namespace, agent_id: str) -> list[Delivery]:
     return [each for each in space.deliveries.values() if each.to == agent_id]
 
 
-def expire(space: Namespace) -> None:
-    """Take out what has expired, and remember that it did, and when."""
-    for delivery in [each for each in space.deliveries.values() if each.until_ms <= space.now_ms]:
+def expire(space: Namespace, limit: int | None = None) -> int:
+    """Take out what has expired, and remember that it did, and when; return how many that were."""
+    expired = [each for each in space.deliveries.values() if each.until_ms <= space.now_ms][:limit]
+    for delivery in expired:
         end(space, delivery, SignalState.EXPIRED, delivery.until_ms)
+    return len(expired)
 
 
 def end(space: Namespace, delivery: Delivery, state: SignalState, at_ms: int) -> None:
@@ -195,6 +197,11 @@ class ModelSignals:
             return SignalStatus(found.id, found.to, found.state, found.sent_ms, found.seen_ms, found.ended_ms)
 
         return self._steps.read("signals.status", step)
+
+    def trim(self, limit: int) -> ModelOp[int]:
+        """Take out what has expired; nothing but this looks at the limit."""
+        space = self._space
+        return self._steps.write("signals.trim", lambda: expire(space, limit))
 
     def _known(self, signal_id: str) -> Delivery | None:
         """Return what is known of a signal, in its inbox or over."""

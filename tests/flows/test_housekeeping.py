@@ -1,0 +1,15 @@
+"""The built-in jobs of the service in both colours, on a store of each kind."""
+
+from __future__ import annotations
+
+from comity.testing.kit._async.flows_housekeeping import AsyncHousekeepingFlows
+from comity.testing.kit._sync.flows_housekeeping import HousekeepingFlows
+from tests.flows.stores import OnEachKind
+
+
+class TestHousekeeping(OnEachKind, HousekeepingFlows):
+    pass
+
+
+class TestAsyncHousekeeping(OnEachKind, AsyncHousekeepingFlows):
+    pass
