@@ -139,6 +139,18 @@ class Crew:
             assert answer == {"pid": worker.pid}, answer
         return workers
 
+    def attach(self, handle: str, count: int = 1, **options: Any) -> list[Worker]:
+        """Let processes act for a session. `options` are those of ``attach``."""
+        workers = [self._pool.take() for _ in range(count)]
+        self._workers += workers
+        for worker in workers:
+            worker.agent_id = "attached"
+            worker.send("attach", url=self.url, namespace=self.namespace, handle=handle, **options)
+        for worker in workers:
+            answer = worker.answer(3 * DEADLINE)
+            assert answer == {"pid": worker.pid}, answer
+        return workers
+
     def close(self) -> None:
         """End every session, and every process that is not well."""
         while self._workers:

@@ -67,6 +67,18 @@ class Commands(Leading, Sharing):
         self._me = comity.connect(options.pop("url"), interceptors=[self._stops], **options)
         return {"pid": os.getpid()}
 
+    def attach(self, **options: Any) -> dict[str, Any]:
+        """Act for a session that another process began."""
+        self._me = comity.attach(options.pop("url"), interceptors=[self._stops], **options)
+        return {"pid": os.getpid()}
+
+    def session_handle(self) -> dict[str, Any]:
+        return {"handle": self.me.handle}
+
+    def give_back(self, name: str) -> dict[str, Any]:
+        """Release what the session holds of a name, whichever process acquired it."""
+        return {"released": [lease.release() for lease in self.me.locks.mine(name)], "at": time.monotonic()}
+
     def stop_at(self, step: str) -> dict[str, Any]:
         """Say before which step SIGUSR1 stops the process: one of the thread that does most of them."""
         self._stops.at = step
