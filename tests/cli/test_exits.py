@@ -85,6 +85,7 @@ def test_usage_errors_are_json_too(shell: Shell) -> None:
         (errors.LockTimeout("n", ()), 75),
         (errors.ConflictLost("n", "s", "r"), 75),
         (errors.InboxFull("a", 1), 75),
+        (errors.ClaimLost("t", "q", 1, "r"), 76),
         (errors.SessionLost("a"), 1),
     ],
 )

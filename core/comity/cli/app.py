@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from comity.cli import doctor, events, locking, locks, plugins, session, sessions, signals, state
+from comity.cli import doctor, events, locking, locks, plugins, session, sessions, signals, state, tasks, working
 from comity.cli import run as running
 from comity.cli.demo import command as demo
 from comity.cli.exits import Exit, status_of, tell
@@ -20,7 +20,7 @@ EPILOG = examples(
     "comity sessions --json | jq -r '.[].agent_id'\nfor scripts",
 ) + (
     "\n\nExit statuses: 0 done; 1 failed, or found something wrong; 2 wrong usage; 69 store not reachable; "
-    "75 lease or room not had; 76 lease lost; 77 tier too low; 126, 127 command cannot run, not found; "
+    "75 lease, task or room not had; 76 lease or claim lost; 77 tier too low; 126, 127 command cannot run, not found; "
     "128+N ended by signal N. Colours: not in pipes, nor with NO_COLOR."
 )
 _Command = tuple[Callable[..., None], str, str]
@@ -67,6 +67,20 @@ _OURS: dict[str, _Command | _Group] = {
             "delete": (state.delete, "Take one away.", state.DELETE_EPILOG),
             "list": (state.list_, "All of them.", state.LIST_EPILOG),
             "watch": (state.watch, "And what changes.", state.WATCH_EPILOG),
+        },
+    ),
+    "task": _Group(
+        "Work that is handed over.",
+        {
+            "push": (working.push, "Put one into a queue.", working.PUSH_EPILOG),
+            "claim": (working.claim, "Take one.", working.CLAIM_EPILOG),
+            "complete": (working.complete, "It is done.", working.COMPLETE_EPILOG),
+            "fail": (working.fail, "It failed.", working.FAIL_EPILOG),
+            "list": (tasks.list_, "What there is.", tasks.LIST_EPILOG),
+            "stats": (tasks.stats, "How many of which.", tasks.STATS_EPILOG),
+            "get": (tasks.get, "One with all its facts.", tasks.GET_EPILOG),
+            "retry": (working.retry, "A dead one begins anew.", working.RETRY_EPILOG),
+            "remove": (working.remove, "Delete one.", working.REMOVE_EPILOG),
         },
     ),
     "doctor": (doctor.doctor, "What is wrong, and the fix.", doctor.EPILOG),

@@ -14,6 +14,7 @@ from comity.errors import (
     BackendUnavailable,
     BackendUnfit,
     BadInput,
+    ClaimLost,
     ConflictLost,
     InboxFull,
     LockTimeout,
@@ -32,7 +33,7 @@ class Exit(enum.IntEnum):
     NOT_HAD = 75
     """What was asked for was not to be had now: a lease, room in an inbox; nothing was done."""
     LOST = 76
-    """The lease was lost before the command ended."""
+    """The lease was lost before the command ended; the claim on the task was."""
     FORBIDDEN = 77
     CANNOT_RUN = 126
     NOT_FOUND = 127
@@ -51,6 +52,8 @@ def status_of(error: BaseException) -> Exit:
             return Exit.UNAVAILABLE
         case LockTimeout() | ConflictLost() | InboxFull():
             return Exit.NOT_HAD
+        case ClaimLost():
+            return Exit.LOST
         case AccessDenied():
             return Exit.FORBIDDEN
         case _:
