@@ -1,0 +1,88 @@
+"""What things are called in the store: a repository's namespace, a file's lease, its name in every worktree."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sys
+import unicodedata
+
+from comity_guard import repository
+
+LONGEST = 512
+"""Bytes of UTF-8 that a name may have (contract, rule X6)."""
+ELSEWHERE = "files"
+"""The namespace of files that are in no repository."""
+_FOLDS_CASE = sys.platform in {"darwin", "win32"}
+
+
+def fitted(text: str) -> str:
+    """Return `text` as a name that the store takes, the same for the same text and no other.
+
+    Control characters, and ``%`` where it could be mistaken for one of ours, are percent-encoded; what was changed or
+    is too long ends in a hash of the whole.
+    """
+    escaped = "".join(_escaped(char) for char in text)
+    if escaped == text and len(text.encode()) <= LONGEST and not text.endswith("/"):
+        return text
+    mark = "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    kept = escaped.encode("utf-8", "replace")[: LONGEST - len(mark)].decode("utf-8", "ignore")
+    return kept.rstrip("/") + mark
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if code < 0x20 or code == 0x7F or 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000:  # noqa: PLR2004 - C0, C1, surrogates
+        return f"%{code:02X}"
+    return char
+
+
+def real_path(path: str, cwd: str = "") -> str:
+    """Return the one spelling of a file's path: its folder's links resolved, its own name as it stands.
+
+    Where the file system does not tell case apart, neither does this.
+    """
+    whole = os.path.abspath(os.path.join(cwd, os.path.expanduser(path)))
+    folder, name = os.path.split(whole)
+    found = os.path.join(os.path.realpath(folder), name)
+    return unicodedata.normalize("NFC", found).casefold() if _FOLDS_CASE else found
+
+
+def namespace(checkout: repository.Checkout | None, *, shared: bool) -> str:
+    """Return the namespace of a repository.
+
+    On a store of this machine it is the repository's common folder. On one that machines share (`shared`) it is the
+    origin, so that clones on two machines meet; without an origin that others can reach, it is the folder on this host.
+    """
+    if checkout is None:
+        return ELSEWHERE
+    if shared:
+        address = repository.normalised(repository.origin(checkout))
+        return fitted(address or f"{socket.gethostname()}:{checkout.common_dir}")
+    return fitted(checkout.common_dir)
+
+
+def file_lease(path: str) -> str:
+    """Return the name of the lease of a physical file on this host; `path` is a `real_path`."""
+    return fitted(f"file:{socket.gethostname()}:{path}")
+
+
+def area_lease(path: str) -> str:
+    """Return the name of the lease of a folder and everything below it."""
+    return file_lease(path.rstrip("/")) + "/"
+
+
+def logical_name(checkout: repository.Checkout, path: str) -> str:
+    """Return the name that a file has in every working tree of its repository: held shared, it only warns."""
+    return fitted(f"tree:{shown(checkout, path)}")
+
+
+def shown(checkout: repository.Checkout | None, path: str) -> str:
+    """Return a path as people know it: relative to its checkout, else as it is."""
+    root = checkout.root if checkout is not None else ""
+    if root and _FOLDS_CASE:
+        root = unicodedata.normalize("NFC", root).casefold()
+    if root and path.startswith(root.rstrip(os.sep) + os.sep):
+        return path[len(root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+    return path

@@ -1,0 +1,117 @@
+"""Which checkout and repository a path is of, read from the files git keeps, without starting git.
+
+Starting git costs more than the rest of a hook together. What is read is documented in gitrepository-layout(5):
+``.git`` as a folder, or as a file that names one (worktrees, submodules), ``commondir``, ``HEAD`` and ``config``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+_SCP_LIKE = re.compile(r"^(?:[^@/:]+@)?(?P<host>\[[^\]]+\]|[^/:@]+):(?P<path>(?!//).+)$")
+_SECTION = re.compile(r'^\[\s*(?P<name>[\w.-]+)(?:\s+"(?P<sub>(?:[^"\\]|\\.)*)")?\s*\]')
+_URL = re.compile(r"^url\s*=\s*(?P<value>.*)$", re.IGNORECASE)
+_DEFAULT_PORTS = {"ssh": 22, "git": 9418, "http": 80, "https": 443}
+
+
+class Checkout(NamedTuple):
+    """One working tree: the main one of a repository, a linked worktree, or a submodule's."""
+
+    root: str
+    """The folder of the working tree, links resolved."""
+    git_dir: str
+    """Where its own HEAD and index are."""
+    common_dir: str
+    """What all working trees of the repository share: it names the repository on this machine."""
+
+
+def find(path: str) -> Checkout | None:
+    """Return the checkout that holds `path`, which need not exist; None outside of any."""
+    folder = os.path.realpath(path)
+    while True:
+        found = _checkout(folder)
+        if found is not None:
+            return found
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
+
+
+def _checkout(root: str) -> Checkout | None:
+    dot_git = os.path.join(root, ".git")
+    if os.path.isdir(dot_git):
+        git_dir = dot_git
+    else:
+        text = _first_line(dot_git)
+        if not text.startswith("gitdir:"):
+            return None
+        git_dir = os.path.realpath(os.path.join(root, text[len("gitdir:") :].strip()))
+    if not os.path.isfile(os.path.join(git_dir, "HEAD")):
+        return None
+    common = _first_line(os.path.join(git_dir, "commondir"))
+    return Checkout(root, git_dir, os.path.realpath(os.path.join(git_dir, common)) if common else git_dir)
+
+
+def branch(checkout: Checkout) -> str:
+    """Return the branch that is checked out, or the beginning of the commit while HEAD is detached."""
+    head = _first_line(os.path.join(checkout.git_dir, "HEAD"))
+    reference = head.removeprefix("ref:").strip()
+    return reference.removeprefix("refs/heads/") if head.startswith("ref:") else reference[:12]
+
+
+def origin(checkout: Checkout) -> str:
+    """Return the URL of the remote ``origin`` as the repository's configuration has it; "" without one."""
+    try:
+        with open(os.path.join(checkout.common_dir, "config"), encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    within, url = False, ""
+    for line in lines:
+        text = line.strip()
+        section = _SECTION.match(text)
+        if section:
+            within = section["name"].lower() == "remote" and section["sub"] == "origin"
+            continue
+        setting = _URL.match(text) if within else None
+        if setting:
+            url = setting["value"].partition(" #")[0].partition(" ;")[0].strip().strip('"')
+    return url
+
+
+def normalised(url: str) -> str:
+    """Return an origin URL in the one form that all spellings of it share: ``host/owner/name``, no credentials.
+
+    "" for what only means something on this machine: a path, or a ``file:`` URL.
+    """
+    if "://" in url:
+        from urllib.parse import unquote, urlsplit  # only for stores that machines share
+
+        parts = urlsplit(url)
+        if parts.scheme == "file" or not parts.hostname:
+            return ""
+        try:
+            port = parts.port
+        except ValueError:
+            return ""
+        scheme = parts.scheme.rpartition("+")[2]
+        host = parts.hostname if port in {None, _DEFAULT_PORTS.get(scheme)} else f"{parts.hostname}:{port}"
+        path = unquote(parts.path)
+    else:
+        scp = _SCP_LIKE.match(url)
+        if scp is None or re.match(r"^[A-Za-z]:[\\/]", url):
+            return ""
+        host, path = scp["host"], scp["path"]
+    name = path.strip("/").removesuffix(".git").rstrip("/").removeprefix("~/")
+    return f"{host.lower()}/{name}" if name else ""
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readline(4096).strip()
+    except OSError:
+        return ""
