@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ USAGE = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line on `argv` (default: this process's) and return the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["hook"] and len(argv) > 1 and argv[1].isidentifier():
+        return _hook(argv[1], argv[2:])
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         lacking = " and ".join(missing)
@@ -23,4 +27,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     from comity.cli.app import run
 
-    return run(sys.argv[1:] if argv is None else argv)
+    return run(argv)
+
+
+def _hook(client: str, argv: Sequence[str]) -> int:
+    """Answer a hook event of an agent client: the module ``comity_<client>.hook`` has the say.
+
+    Apart from all other commands, because it runs before each edit and must import next to nothing.
+    """
+    try:
+        module = importlib.import_module(f"comity_{client}.hook")
+    except ModuleNotFoundError as error:
+        if error.name not in {f"comity_{client}", f"comity_{client}.hook"}:
+            raise
+        sys.stderr.write(f"comity: no client is called {client!r}; there is: comity hook claude, comity hook codex\n")
+        return USAGE
+    status: int = module.main(argv)
+    return status

@@ -1,0 +1,1 @@
+"""Codex's dialect: its hook events and answers, its patches, its settings."""

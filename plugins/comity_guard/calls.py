@@ -1,0 +1,68 @@
+"""One call to a session host: a line of JSON there, a line back, and a line that says the answer has arrived."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from comity_guard.meeting import Meeting
+    from comity_guard.report import Reply, Report
+
+VERSION = 1
+LONGEST_LINE = 1 << 20
+
+
+class Call:
+    """An open connection to a host."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lines = connection.makefile("rwb")
+        self._delivered: list[str] = []
+
+    def ask(self, report: Report, seconds: float, op: str = "event") -> Reply:
+        """Tell the host of an event and return its reply. Raises OSError or ValueError when there is none."""
+        self._connection.settimeout(seconds)
+        self._send({"v": VERSION, "op": op, "report": report})
+        line = self._lines.readline(LONGEST_LINE)
+        if not line.endswith(b"\n"):
+            raise ConnectionError("the session host hung up")
+        reply = json.loads(line)
+        if not isinstance(reply, dict):
+            raise TypeError(f"the session host answered {reply!r}")
+        if "error" in reply:
+            raise RuntimeError(str(reply["error"]))
+        self._delivered = [str(each) for each in reply.get("delivered", [])]
+        return cast("Reply", reply)
+
+    def confirm(self) -> None:
+        """Tell the host that what it delivered has left this process: it is not delivered again."""
+        if self._delivered:
+            self._send({"v": VERSION, "op": "delivered", "ids": self._delivered})
+            self._delivered = []
+
+    def close(self) -> None:
+        """Hang up."""
+        self._lines.close()
+        self._connection.close()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._lines.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        self._lines.flush()
+
+
+def reach(at: Meeting) -> Call | None:
+    """Connect to the host of a namespace; None when there is none."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(1.0)
+    try:
+        connection.connect(at.socket)
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    except BaseException:
+        connection.close()
+        raise
+    return Call(connection)

@@ -1,0 +1,79 @@
+"""What a hook process tells the session host, and what it is answered: the same for every client.
+
+Both travel as one line of JSON. A report holds what the decision needs and no more: no prompt, no file content and
+nothing of the environment but the process id of the client.
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class Kind:
+    """What has happened. Plain strings: enum costs a hook process a millisecond."""
+
+    START = "start"
+    """A session began, was resumed, cleared or compacted: `source` tells."""
+    PROMPT = "prompt"
+    """The user has said something."""
+    EDIT = "edit"
+    """Files are about to be written: `paths`."""
+    EDITED = "edited"
+    """Files were written: `paths`."""
+    COMMAND = "command"
+    """A shell command is about to run: `command`."""
+    WORKED = "worked"
+    """A tool ran that wrote no file of its own."""
+    STOP = "stop"
+    """The turn is over; the session is idle."""
+    NEEDS_INPUT = "needs_input"
+    """The session waits for a person: `detail` says for what."""
+    FAILED = "failed"
+    """The turn ended by an error: `detail`."""
+    MOVED = "moved"
+    """The working directory is another."""
+    SUBAGENT_START = "subagent_start"
+    SUBAGENT_STOP = "subagent_stop"
+    END = "end"
+    """The session is over."""
+
+
+class Report(TypedDict):
+    """One event of one client session."""
+
+    client: str
+    """``claude``, ``codex``, ..."""
+    session: str
+    """The client's own id of the session."""
+    kind: str
+    cwd: str
+    pid: int
+    """The client's process; 0 where it is not told."""
+    agent: NotRequired[str]
+    """The id of the subagent that acts; "" for the session itself."""
+    role: NotRequired[str]
+    """What kind of subagent it is."""
+    call: NotRequired[str]
+    """The id of the tool call: the same call reported twice is one."""
+    tool: NotRequired[str]
+    paths: NotRequired[list[str]]
+    command: NotRequired[str]
+    source: NotRequired[str]
+    detail: NotRequired[str]
+    again: NotRequired[bool]
+    """Whether the session goes on because a hook asked for it."""
+
+
+class Reply(TypedDict, total=False):
+    """What the host answers; every part may be missing."""
+
+    deny: str
+    """Why the call must not go ahead."""
+    context: str
+    """What the model should know."""
+    notice: str
+    """What the person should see."""
+    handle: str
+    """The session's handle (a secret), for commands that the session runs."""
+    delivered: list[str]
+    """What `context` delivers: confirmed once it has left the hook process."""
