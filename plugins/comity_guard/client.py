@@ -77,11 +77,8 @@ def _answer(dialect: Dialect, event: Mapping[str, Any], report: Report, environ:
     try:
         reply: Reply = {}
         for namespace, part in _by_namespace(report, meeting.store_url(dict(environ))):
-            call = _call(namespace, part, environ)
-            if call is None:
-                continue
-            calls.append(call)
-            reply = {**reply, **call.ask(part, _ASK_SECONDS)}
+            answer = _asked(namespace, part, environ, calls)
+            reply = {**reply, **answer}
             if reply.get("deny"):
                 break
         said = dialect.output(reply, event)
@@ -95,6 +92,21 @@ def _answer(dialect: Dialect, event: Mapping[str, Any], report: Report, environ:
         for call in calls:
             call.close()
     return 0
+
+
+def _asked(namespace: str, part: Report, environ: Mapping[str, str], calls: list[Call]) -> Reply:
+    """Ask the host of a namespace; once more when the one that was met was just ending."""
+    for last in (False, True):
+        call = _call(namespace, part, environ)
+        if call is None:
+            break
+        calls.append(call)
+        try:
+            return call.ask(part, _ASK_SECONDS)
+        except ConnectionError:
+            if last:
+                raise
+    return {}
 
 
 def _by_namespace(report: Report, url: str) -> list[tuple[str, Report]]:

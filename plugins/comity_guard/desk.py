@@ -1,0 +1,168 @@
+"""What becomes of each report: the decisions of the guard, made for one client session at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from comity import BackendUnavailable
+from comity_guard import naming, repository, wording
+from comity_guard.git_commands import Staging, Sweeping, sweeping
+from comity_guard.handles import family
+from comity_guard.report import Kind
+from comity_guard.seat import Refused, State
+from comity_guard.staged import staged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from comity import Holder, SessionInfo
+    from comity_guard.report import Reply, Report
+    from comity_guard.seat import Seat
+    from comity_guard.settings import GuardSettings
+
+FILE_CHANGED = "file.changed"
+"""The topic, and the type, of what tells that a guarded file was written."""
+
+
+class Desk:
+    """Answers reports. Of no state: all of it is in the seats and in the store."""
+
+    def __init__(self, settings: GuardSettings) -> None:
+        self._settings = settings
+        self._answers: dict[str, Callable[[Seat, Report], Reply]] = {
+            Kind.START: self._start,
+            Kind.SUBAGENT_START: self._subagent,
+            Kind.PROMPT: self._prompt,
+            Kind.EDIT: self._edit,
+            Kind.EDITED: self._edited,
+            Kind.COMMAND: self._command,
+            Kind.WORKED: self._worked,
+            Kind.STOP: self._stop,
+            Kind.NEEDS_INPUT: self._needs_input,
+            Kind.FAILED: self._failed,
+            Kind.MOVED: self._moved,
+        }
+
+    def answer(self, seat: Seat, report: Report) -> Reply:
+        """Take in what a session reports and say what its client should be told."""
+        answer = self._answers.get(report["kind"])
+        return {} if answer is None else answer(seat, report)
+
+    # Beginnings
+
+    def _start(self, seat: Seat, report: Report) -> Reply:
+        seat.tell(State.ACTIVE, **seat.place(report["cwd"]))
+        me = seat.me
+        anew, seat.anew = seat.anew, False
+        text = wording.briefing(
+            seat.handle,
+            me.sessions.active(),
+            me.locks.held(),
+            seat.files,
+            anew=anew,
+        )
+        return {"context": text, "handle": seat.secret}
+
+    def _subagent(self, seat: Seat, report: Report) -> Reply:
+        seat.tell(State.ACTIVE, role=report.get("role") or None, **seat.place(report["cwd"]))
+        return {}
+
+    def _prompt(self, seat: Seat, report: Report) -> Reply:
+        seat.tell(State.ACTIVE, **seat.place(report["cwd"]))
+        return {}
+
+    def _moved(self, seat: Seat, report: Report) -> Reply:
+        seat.tell(seat.state, **seat.place(report["cwd"]))
+        return {"handle": seat.secret}
+
+    # Work
+
+    def _edit(self, seat: Seat, report: Report) -> Reply:
+        seat.tell(State.ACTIVE)
+        warnings: list[str] = []
+        for path in report.get("paths", []):
+            shown = _shown(path)
+            try:
+                others = seat.lease(path)
+            except Refused as refused:
+                return {"deny": wording.refusal(shown, refused.holder, _info(seat, refused.holder))}
+            if others:
+                warnings.append(wording.sharing(shown, others))
+        return {"context": "\n".join(warnings)} if warnings else {}
+
+    def _edited(self, seat: Seat, report: Report) -> Reply:
+        if not seat.first_time(f"{report['kind']} {report.get('call', '')}"):
+            return {}
+        with contextlib.suppress(BackendUnavailable):  # it is written already, whoever hears of it
+            for path in report.get("paths", []):
+                fact = {"path": path, "shown": _shown(path), "session": seat.handle}
+                seat.me.events.publish(FILE_CHANGED, fact, event_type=FILE_CHANGED)
+        return {}
+
+    def _worked(self, seat: Seat, _: Report) -> Reply:
+        seat.tell(State.ACTIVE)
+        return {}
+
+    def _command(self, seat: Seat, report: Report) -> Reply:
+        found = sweeping(report.get("command", ""), report["cwd"])
+        if found is None:
+            return {}
+        checkout = repository.find(found.cwd)
+        if checkout is None:
+            return {}
+        seat.tell(State.ACTIVE)
+        here = [info for info in seat.me.sessions.active() if _works_in(info, checkout.root)]
+        others = [info for info in here if family(info.agent_id) != family(seat.handle)]
+        if not others:
+            return {}
+        if isinstance(found, Sweeping):
+            return {"deny": wording.sweep_refusal(found, others)}
+        return self._staging(seat, found, checkout)
+
+    @staticmethod
+    def _staging(seat: Seat, found: Staging, checkout: repository.Checkout) -> Reply:
+        paths = [naming.real_path(path) for path in staged(found.cwd)]
+        if not paths:
+            return {}
+        held = {holder.name: holder for holder in seat.me.locks.held("file:")}
+        foreign: dict[str, Holder] = {}
+        for path in paths:
+            holder = held.get(naming.file_lease(path))
+            if holder is not None and family(holder.agent_id) != family(seat.handle):
+                foreign[naming.shown(checkout, path)] = holder
+        if not foreign:
+            return {}
+        return {"deny": wording.staging_refusal(found, list(foreign), list(foreign.values()))}
+
+    # Rests
+
+    def _stop(self, seat: Seat, _: Report) -> Reply:
+        seat.tell(State.IDLE)
+        seat.renew(self._settings.rest)
+        return {}
+
+    def _needs_input(self, seat: Seat, report: Report) -> Reply:
+        seat.tell(State.NEEDS_INPUT, needs=report.get("detail"))
+        return {}
+
+    def _failed(self, seat: Seat, report: Report) -> Reply:
+        seat.tell(State.FAILED, needs=report.get("detail"))
+        return {}
+
+
+def _shown(path: str) -> str:
+    import os
+
+    return naming.shown(repository.find(os.path.dirname(path)), path)
+
+
+def _info(seat: Seat, holder: Holder) -> SessionInfo | None:
+    try:
+        return seat.me.sessions.get(holder.agent_id)
+    except BackendUnavailable:
+        return None
+
+
+def _works_in(info: SessionInfo, root: str) -> bool:
+    return info.metadata.get("checkout") == root

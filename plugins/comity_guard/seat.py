@@ -1,0 +1,187 @@
+"""One client session, or one of its subagents, as the session host keeps it: its place and its leases."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from comity import BackendUnavailable, LockLost, LockTimeout
+from comity_guard import naming, processes, repository
+from comity_guard.handles import family
+
+if TYPE_CHECKING:
+    from comity import Coordinator, Holder, Lease
+    from comity_guard.settings import GuardSettings
+
+
+class Key(NamedTuple):
+    """What identifies a client session on this host; `agent` is "" for the session itself."""
+
+    client: str
+    session: str
+    agent: str = ""
+
+
+class State:
+    """What a session is doing, as peers and people see it."""
+
+    ACTIVE = "active"
+    IDLE = "idle"
+    NEEDS_INPUT = "needs input"
+    FAILED = "failed"
+
+
+class Refused(Exception):
+    """Another session holds the file."""
+
+    def __init__(self, path: str, holder: Holder) -> None:
+        self.path, self.holder = path, holder
+        super().__init__(path)
+
+
+class Seat:
+    """Keeps a session announced, and its leases while it works. Used by one report at a time, under `using`."""
+
+    def __init__(self, key: Key, me: Coordinator, settings: GuardSettings, pid: int, start: str) -> None:
+        self.key, self.me, self.pid, self.start = key, me, pid, start
+        self.using = threading.RLock()
+        self.state, self.since = State.ACTIVE, time.monotonic()
+        self.told: dict[str, Any] = {}
+        """What peers were told of it last."""
+        self.calls: dict[str, None] = {}
+        """The tool calls that were reported already: a client may run one hook twice."""
+        self.anew = False
+        """Whether it came back after its lease had run out: it is told once."""
+        self._settings = settings
+        self._leases: dict[str, Lease] = {}
+        self._logical: dict[str, Lease] = {}
+
+    @property
+    def handle(self) -> str:
+        """Its readable name, which is its agent id."""
+        return self.me.agent_id
+
+    @property
+    def secret(self) -> str:
+        """By what any process may act for it."""
+        return str(getattr(self.me, "handle", ""))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the client's process still runs."""
+        return processes.runs(self.pid, self.start)
+
+    def first_time(self, call: str) -> bool:
+        """Tell whether this tool call is reported for the first time; remembers the last hundred."""
+        if not call:
+            return True
+        known = call in self.calls
+        self.calls[call] = None
+        while len(self.calls) > 100:  # noqa: PLR2004 - more than run at once
+            del self.calls[next(iter(self.calls))]
+        return not known
+
+    def tell(self, state: str, **facts: Any) -> None:
+        """Let peers see the session's state and what else changed; nothing is sent when nothing did.
+
+        A store that is away is no trouble: what was not told is told with the next change.
+        """
+        if state != self.state:
+            self.state, self.since = state, time.monotonic()
+        wanted = {**self.told, **facts, "state": state}
+        if wanted == self.told:
+            return
+        try:
+            self.me.update(status=state, metadata={**facts, "state_since": time.time()})
+        except BackendUnavailable:
+            return
+        self.told = wanted
+
+    def place(self, cwd: str) -> dict[str, Any]:
+        """Return where the session works, in the words that peers are told."""
+        checkout = repository.find(cwd) if cwd else None
+        if checkout is None:
+            return {"cwd": cwd, "checkout": None, "branch": None}
+        return {"cwd": cwd, "checkout": checkout.root, "branch": repository.branch(checkout)}
+
+    # Leases
+
+    def lease(self, path: str) -> list[Holder]:
+        """Hold the file at the real path `path` for this session, now or still.
+
+        Returns who works on the same file in another working tree of the repository: that only warns.
+        Raises `Refused` when another session holds it.
+        """
+        ttl = self._settings.idle or None
+        held = self._leases.get(path)
+        if held is not None and self._renewed(held, ttl):
+            return []
+        self._leases.pop(path, None)
+        try:
+            self._leases[path] = self.me.locks.acquire(naming.file_lease(path), timeout=0, ttl=ttl)
+        except LockTimeout as error:
+            holder = self._stranger(error.holders)
+            if holder is not None:
+                raise Refused(path, holder) from error
+            return []  # the family's: a subagent works for its session, which waits for it
+        return self._elsewhere(path, ttl)
+
+    def _stranger(self, holders: tuple[Holder, ...]) -> Holder | None:
+        """Return the holder that is not of this session's own family, if there is one.
+
+        Of its family a session holds for its subagents; a subagent that is at work holds against its siblings and
+        against the session.
+        """
+        for holder in holders:
+            if self.key.agent and holder.agent_id == family(self.handle):
+                continue
+            return holder
+        return None
+
+    def _elsewhere(self, path: str, ttl: float | None) -> list[Holder]:
+        checkout = repository.find(os.path.dirname(path))
+        if checkout is None:
+            return []
+        name = naming.logical_name(checkout, path)
+        mine = self._logical.get(path)
+        if mine is None or not self._renewed(mine, ttl):
+            self._logical[path] = self.me.locks.acquire(name, mode="shared", timeout=0, ttl=ttl)
+        others = self.me.locks.holders(name)
+        return [holder for holder in others if family(holder.agent_id) != family(self.handle)]
+
+    def _renewed(self, lease: Lease, ttl: float | None) -> bool:
+        """Renew a lease that is held; False when it is lost. The store is asked only once half its time is over."""
+        if lease.lost:
+            return False
+        end = lease.expires_at
+        if ttl is None or (end is not None and end - self.me.backend.now() > ttl / 2):
+            return True
+        try:
+            lease.renew(ttl)
+        except LockLost:
+            return False
+        return True
+
+    def renew(self, ttl: float) -> None:
+        """Let every lease last `ttl` seconds from now (0: as the session). Those lost meanwhile are forgotten."""
+        for leases in (self._leases, self._logical):
+            for path, lease in list(leases.items()):
+                try:
+                    if not lease.lost:
+                        lease.renew(ttl or None)
+                        continue
+                except (LockLost, BackendUnavailable):
+                    pass
+                if lease.lost:
+                    del leases[path]
+
+    @property
+    def files(self) -> list[str]:
+        """The files it holds, by path."""
+        return sorted(path for path, lease in self._leases.items() if not lease.lost)
+
+    def leave(self) -> None:
+        """End the session: all it holds goes to whoever waits, in one step."""
+        self.me.close()
