@@ -5,8 +5,7 @@ Every public name is resolved on first touch, so that ``import comity`` itself c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as typing has it, which is half of what importing this would cost
 if TYPE_CHECKING:
     from comity._async.attach import aattach as aattach
     from comity._async.claiming import AsyncClaim as AsyncClaim

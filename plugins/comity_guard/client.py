@@ -11,16 +11,32 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
 
 from comity_guard import meeting, naming, repository
-from comity_guard.report import Kind
+from comity_guard.kinds import Kind
 
+TYPE_CHECKING = False  # as typing has it, which costs a process per edit 5 ms to import
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any, Protocol
 
     from comity_guard.calls import Call
     from comity_guard.report import Reply, Report
+
+    class Dialect(Protocol):
+        """How a client tells and is told: the module ``comity_<client>.hook``."""
+
+        CLIENT: str
+
+        def report(self, event: Mapping[str, Any], environ: Mapping[str, str]) -> Report | None:
+            """Return what the host should know; None when the event concerns nobody."""
+
+        def output(self, reply: Reply, event: Mapping[str, Any]) -> dict[str, Any] | None:
+            """Return the JSON object that tells the reply; None to say nothing."""
+
+        def remember(self, reply: Reply, event: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+            """Let later commands of the session know its handle, where the client has a place for it."""
+
 
 BLOCK = 2
 """The exit status by which a hook refuses."""
@@ -29,21 +45,6 @@ _BEGINS = frozenset({Kind.START, Kind.PROMPT, Kind.EDIT, Kind.COMMAND, Kind.SUBA
 _DECIDES = frozenset({Kind.EDIT, Kind.COMMAND})
 _ASK_SECONDS = 2.0
 _START_SECONDS = 4.0
-
-
-class Dialect(Protocol):
-    """How a client tells and is told: the module ``comity_<client>.hook``."""
-
-    CLIENT: str
-
-    def report(self, event: Mapping[str, Any], environ: Mapping[str, str]) -> Report | None:
-        """Return what the host should know; None when the event concerns nobody."""
-
-    def output(self, reply: Reply, event: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the JSON object that tells the reply; None to say nothing."""
-
-    def remember(self, reply: Reply, event: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-        """Let later commands of the session know its handle, where the client has a place for it."""
 
 
 def run(dialect: Any, argv: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from comity import BackendUnavailable
 from comity_guard import naming, repository, wording
 from comity_guard.git_commands import Staging, Sweeping, sweeping
 from comity_guard.handles import family
-from comity_guard.report import Kind
+from comity_guard.kinds import Kind
 from comity_guard.seat import Refused, State
 from comity_guard.staged import staged
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import comity
 from comity import ComityError, Liveness, SessionLost, SessionType
-from comity_guard import handles, meeting, processes, registry, settings
+from comity_guard import handles, meeting, naming, processes, registry, settings
 from comity_guard.calls import LONGEST_LINE, VERSION
 from comity_guard.desk import Desk
-from comity_guard.report import Kind
+from comity_guard.kinds import Kind
 from comity_guard.seat import Key, Seat
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Host:
 
     def _sit(self, key: Key, pid: int, secret: str = "") -> Seat:
         me = self._connect(
-            agent_id=handles.handle(key.client, socket.gethostname(), key.session, key.agent),
+            agent_id=handles.handle(key.client, naming.host_name(), key.session, key.agent),
             session_type=key.client if key.client in set(SessionType) else SessionType.AGENT,
             session_ttl=self._settings.session_ttl,
             metadata={"client": key.client, "client_pid": pid},

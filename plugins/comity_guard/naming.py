@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import socket
 import sys
-import unicodedata
 
 from comity_guard import repository
 
@@ -26,6 +23,8 @@ def fitted(text: str) -> str:
     escaped = "".join(_escaped(char) for char in text)
     if escaped == text and len(text.encode()) <= LONGEST and not text.endswith("/"):
         return text
+    import hashlib
+
     mark = "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     kept = escaped.encode("utf-8", "replace")[: LONGEST - len(mark)].decode("utf-8", "ignore")
     return kept.rstrip("/") + mark
@@ -38,6 +37,17 @@ def _escaped(char: str) -> str:
     return char
 
 
+def host_name() -> str:
+    """Return this machine's name."""
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+
+
+def _folded(path: str) -> str:
+    import unicodedata
+
+    return unicodedata.normalize("NFC", path).casefold()
+
+
 def real_path(path: str, cwd: str = "") -> str:
     """Return the one spelling of a file's path: its folder's links resolved, its own name as it stands.
 
@@ -46,7 +56,7 @@ def real_path(path: str, cwd: str = "") -> str:
     whole = os.path.abspath(os.path.join(cwd, os.path.expanduser(path)))
     folder, name = os.path.split(whole)
     found = os.path.join(os.path.realpath(folder), name)
-    return unicodedata.normalize("NFC", found).casefold() if _FOLDS_CASE else found
+    return _folded(found) if _FOLDS_CASE else found
 
 
 def namespace(checkout: repository.Checkout | None, *, shared: bool) -> str:
@@ -59,13 +69,13 @@ def namespace(checkout: repository.Checkout | None, *, shared: bool) -> str:
         return ELSEWHERE
     if shared:
         address = repository.normalised(repository.origin(checkout))
-        return fitted(address or f"{socket.gethostname()}:{checkout.common_dir}")
+        return fitted(address or f"{host_name()}:{checkout.common_dir}")
     return fitted(checkout.common_dir)
 
 
 def file_lease(path: str) -> str:
     """Return the name of the lease of a physical file on this host; `path` is a `real_path`."""
-    return fitted(f"file:{socket.gethostname()}:{path}")
+    return fitted(f"file:{host_name()}:{path}")
 
 
 def area_lease(path: str) -> str:
@@ -82,7 +92,7 @@ def shown(checkout: repository.Checkout | None, path: str) -> str:
     """Return a path as people know it: relative to its checkout, else as it is."""
     root = checkout.root if checkout is not None else ""
     if root and _FOLDS_CASE:
-        root = unicodedata.normalize("NFC", root).casefold()
+        root = _folded(root)
     if root and path.startswith(root.rstrip(os.sep) + os.sep):
         return path[len(root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
     return path

@@ -1,41 +1,12 @@
 """What a hook process tells the session host, and what it is answered: the same for every client.
 
-Both travel as one line of JSON. A report holds what the decision needs and no more: no prompt, no file content and
-nothing of the environment but the process id of the client.
+Types only: hook processes never import this. Both travel as one line of JSON. A report holds what the decision needs
+and no more: no prompt, no file content and nothing of the environment but the process id of the client.
 """
 
 from __future__ import annotations
 
 from typing import NotRequired, TypedDict
-
-
-class Kind:
-    """What has happened. Plain strings: enum costs a hook process a millisecond."""
-
-    START = "start"
-    """A session began, was resumed, cleared or compacted: `source` tells."""
-    PROMPT = "prompt"
-    """The user has said something."""
-    EDIT = "edit"
-    """Files are about to be written: `paths`."""
-    EDITED = "edited"
-    """Files were written: `paths`."""
-    COMMAND = "command"
-    """A shell command is about to run: `command`."""
-    WORKED = "worked"
-    """A tool ran that wrote no file of its own."""
-    STOP = "stop"
-    """The turn is over; the session is idle."""
-    NEEDS_INPUT = "needs_input"
-    """The session waits for a person: `detail` says for what."""
-    FAILED = "failed"
-    """The turn ended by an error: `detail`."""
-    MOVED = "moved"
-    """The working directory is another."""
-    SUBAGENT_START = "subagent_start"
-    SUBAGENT_STOP = "subagent_stop"
-    END = "end"
-    """The session is over."""
 
 
 class Report(TypedDict):
@@ -46,6 +17,7 @@ class Report(TypedDict):
     session: str
     """The client's own id of the session."""
     kind: str
+    """One of `comity_guard.kinds.Kind`."""
     cwd: str
     pid: int
     """The client's process; 0 where it is not told."""

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
 
-_SCP_LIKE = re.compile(r"^(?:[^@/:]+@)?(?P<host>\[[^\]]+\]|[^/:@]+):(?P<path>(?!//).+)$")
-_SECTION = re.compile(r'^\[\s*(?P<name>[\w.-]+)(?:\s+"(?P<sub>(?:[^"\\]|\\.)*)")?\s*\]')
-_URL = re.compile(r"^url\s*=\s*(?P<value>.*)$", re.IGNORECASE)
+_SCP_LIKE = r"^(?:[^@/:]+@)?(?P<host>\[[^\]]+\]|[^/:@]+):(?P<path>(?!//).+)$"
+_SECTION = r'^\[\s*(?P<name>[\w.-]+)(?:\s+"(?P<sub>(?:[^"\\]|\\.)*)")?\s*\]'
+_URL = r"(?i)^url\s*=\s*(?P<value>.*)$"
 _DEFAULT_PORTS = {"ssh": 22, "git": 9418, "http": 80, "https": 443}
 
 
-class Checkout(NamedTuple):
+class Checkout:
     """One working tree: the main one of a repository, a linked worktree, or a submodule's."""
 
-    root: str
-    """The folder of the working tree, links resolved."""
-    git_dir: str
-    """Where its own HEAD and index are."""
-    common_dir: str
-    """What all working trees of the repository share: it names the repository on this machine."""
+    __slots__ = ("common_dir", "git_dir", "root")
+
+    def __init__(self, root: str, git_dir: str, common_dir: str) -> None:
+        self.root = root
+        """The folder of the working tree, links resolved."""
+        self.git_dir = git_dir
+        """Where its own HEAD and index are."""
+        self.common_dir = common_dir
+        """What all working trees of the repository share: it names the repository on this machine."""
 
 
 def find(path: str) -> Checkout | None:
@@ -72,11 +74,11 @@ def origin(checkout: Checkout) -> str:
     within, url = False, ""
     for line in lines:
         text = line.strip()
-        section = _SECTION.match(text)
+        section = re.match(_SECTION, text)
         if section:
             within = section["name"].lower() == "remote" and section["sub"] == "origin"
             continue
-        setting = _URL.match(text) if within else None
+        setting = re.match(_URL, text) if within else None
         if setting:
             url = setting["value"].partition(" #")[0].partition(" ;")[0].strip().strip('"')
     return url
@@ -101,7 +103,7 @@ def normalised(url: str) -> str:
         host = parts.hostname if port in {None, _DEFAULT_PORTS.get(scheme)} else f"{parts.hostname}:{port}"
         path = unquote(parts.path)
     else:
-        scp = _SCP_LIKE.match(url)
+        scp = re.match(_SCP_LIKE, url)
         if scp is None or re.match(r"^[A-Za-z]:[\\/]", url):
             return ""
         host, path = scp["host"], scp["path"]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as typing has it, which is half of what importing this would cost
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["hook"] and len(argv) > 1 and argv[1].isidentifier():
         return _hook(argv[1], argv[2:])
+    import importlib.util
+
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         lacking = " and ".join(missing)
@@ -35,8 +35,10 @@ def _hook(client: str, argv: Sequence[str]) -> int:
 
     Apart from all other commands, because it runs before each edit and must import next to nothing.
     """
+    from importlib import import_module
+
     try:
-        module = importlib.import_module(f"comity_{client}.hook")
+        module = import_module(f"comity_{client}.hook")
     except ModuleNotFoundError as error:
         if error.name not in {f"comity_{client}", f"comity_{client}.hook"}:
             raise
