@@ -139,9 +139,11 @@ def _call(namespace: str, report: Report, environ: Mapping[str, str]) -> Call | 
         return call
     from comity_guard import starting
 
-    starting.start(at)
+    host = starting.start(at)
     deadline = time.monotonic() + _START_SECONDS
     while (call := calls.reach(at)) is None:
+        if host.poll():
+            raise RuntimeError(f"the session host ended with status {host.returncode}; its log is {at.log}")
         if time.monotonic() > deadline:
             raise TimeoutError(f"the session host did not come up within {_START_SECONDS} s; its log is {at.log}")
         time.sleep(0.01)

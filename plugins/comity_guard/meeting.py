@@ -18,17 +18,17 @@ _DEFAULT = ""
 class Meeting:
     """One namespace of one store, and the files of its host."""
 
-    __slots__ = ("folder", "key", "namespace", "url")
+    __slots__ = ("folder", "key", "namespace", "socket", "url")
 
     def __init__(self, url: str, namespace: str, folder: str, key: str) -> None:
         self.url = url
         """The store's address, "" for this user's SQLite file."""
         self.namespace, self.folder, self.key = namespace, folder, key
-
-    @property
-    def socket(self) -> str:
+        self.socket = os.path.join(folder, key + ".sock")
         """Where the host listens."""
-        return os.path.join(self.folder, self.key + ".sock")
+        if len(os.fsencode(self.socket)) > LONGEST_ADDRESS:
+            short = _private(f"/tmp/comity-{_user()}")  # noqa: S108 - it is made for this user alone, or refused
+            self.socket = os.path.join(short, f"{key}-{_fnv(folder.encode()):016x}.sock")
 
     @property
     def registry(self) -> str:
@@ -59,10 +59,7 @@ def is_shared(url: str) -> bool:
 def meeting(url: str, namespace: str) -> Meeting:
     """Return where the host of a namespace is met. Raises `PermissionError` when somebody else owns the folder."""
     key = f"{_fnv(f'{url}{chr(0)}{namespace}'.encode()):016x}"
-    folder = _folder()
-    if len(os.fsencode(os.path.join(folder, key + ".sock"))) > LONGEST_ADDRESS:
-        folder = _private(f"/tmp/comity-{_user()}")  # noqa: S108 - it is made for this user alone, or refused
-    return Meeting(url, namespace, folder, key)
+    return Meeting(url, namespace, _folder(), key)
 
 
 def _folder() -> str:

@@ -14,12 +14,12 @@ _SECRETS = ("_TOKEN", "_KEY", "_SECRET", "_PASSWORD")
 _OURS = "COMITY_"
 
 
-def start(at: Meeting) -> None:
-    """Start the host of a namespace. Where two are started, one of them finds the other and ends."""
+def start(at: Meeting) -> subprocess.Popen[bytes]:
+    """Start the host of a namespace. Where two are started, one of them finds the other and ends with status 0."""
     environ = {name: value for name, value in os.environ.items() if _is_passed_on(name)}
     log = os.open(at.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        subprocess.Popen(  # noqa: S603 - this very program
+        return subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-m", "comity_guard.host", at.namespace],
             stdin=subprocess.DEVNULL,
             stdout=log,
