@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from comity_guard.merging import Hooks
 
 _EDITS = "Edit|Write|NotebookEdit|MultiEdit"
 _SECONDS = 5
 """For a hook that decides; it answers or gives up sooner by itself."""
 _WAIT_SECONDS = 3600
+
+
+NEXT = "Sessions that start from now on are guarded; `comity doctor` checks the whole chain."
+"""What a person is told after installing."""
+
+
+def settings_file(home: Path, project: Path | None, environ: Mapping[str, str]) -> Path:
+    """Return the settings of this user, or of the project in this folder."""
+    if project is not None:
+        return project / ".claude" / "settings.json"
+    folder = environ.get("CLAUDE_CONFIG_DIR")
+    return (Path(folder) if folder else home / ".claude") / "settings.json"
 
 
 def _call(*more: str, timeout: int = _SECONDS, **options: Any) -> dict[str, Any]:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from comity_guard.merging import Hooks
 
 _COMMAND = "comity hook codex"
 _SECONDS = 5
+
+
+NEXT = "Codex runs a new hook only once it is trusted: start codex, enter /hooks, and trust the hooks of comity."
+"""What a person is told after installing."""
+
+
+def settings_file(home: Path, project: Path | None, environ: Mapping[str, str]) -> Path:
+    """Return the hooks file of this user, or of the project in this folder."""
+    if project is not None:
+        return project / ".codex" / "hooks.json"
+    folder = environ.get("CODEX_HOME")
+    return (Path(folder) if folder else home / ".codex") / "hooks.json"
 
 
 def hooks(*, strict: bool = False) -> Hooks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from comity import BackendUnavailable
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from comity_guard.seat import Seat
     from comity_guard.settings import GuardSettings
 
-FILE_CHANGED = "file.changed"
-"""The topic, and the type, of what tells that a guarded file was written."""
+GUARD_TOPIC = "guard"
+"""The topic of what the guard tells: ``file.changed`` (path, shown, session), ``guard.refused`` (these and holder) and
+``guard.command_refused`` (command, session)."""
 
 
 class Desk:
@@ -86,6 +88,7 @@ class Desk:
             try:
                 others = seat.lease(path)
             except Refused as refused:
+                _publish(seat, "guard.refused", path=path, shown=shown, holder=refused.holder.agent_id)
                 return {"deny": wording.refusal(shown, refused.holder, _info(seat, refused.holder))}
             if others:
                 warnings.append(wording.sharing(shown, others))
@@ -94,10 +97,8 @@ class Desk:
     def _edited(self, seat: Seat, report: Report) -> Reply:
         if not seat.first_time(f"{report['kind']} {report.get('call', '')}"):
             return {}
-        with contextlib.suppress(BackendUnavailable):  # it is written already, whoever hears of it
-            for path in report.get("paths", []):
-                fact = {"path": path, "shown": _shown(path), "session": seat.handle}
-                seat.me.events.publish(FILE_CHANGED, fact, event_type=FILE_CHANGED)
+        for path in report.get("paths", []):
+            _publish(seat, "file.changed", path=path, shown=_shown(path))
         return {}
 
     def _worked(self, seat: Seat, _: Report) -> Reply:
@@ -117,6 +118,7 @@ class Desk:
         if not others:
             return {}
         if isinstance(found, Sweeping):
+            _publish(seat, "guard.command_refused", command=found.command)
             return {"deny": wording.sweep_refusal(found, others)}
         return self._staging(seat, found, checkout)
 
@@ -133,6 +135,7 @@ class Desk:
                 foreign[naming.shown(checkout, path)] = holder
         if not foreign:
             return {}
+        _publish(seat, "guard.command_refused", command=found.command)
         return {"deny": wording.staging_refusal(found, list(foreign), list(foreign.values()))}
 
     # Rests
@@ -151,9 +154,13 @@ class Desk:
         return {}
 
 
-def _shown(path: str) -> str:
-    import os
+def _publish(seat: Seat, kind: str, **facts: str) -> None:
+    """Tell whoever follows; a store that is away changes nothing about what is told of."""
+    with contextlib.suppress(BackendUnavailable):
+        seat.me.events.publish(GUARD_TOPIC, {**facts, "session": seat.handle}, event_type=kind)
 
+
+def _shown(path: str) -> str:
     return naming.shown(repository.find(os.path.dirname(path)), path)
 
 

@@ -1,0 +1,37 @@
+"""The commands for people whose agents the guard looks after: ``comity status``, ``watch``, ``why`` and others.
+
+They work on files and repositories where `comity`'s own commands work on names and namespaces.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comity import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class GuardCommands:
+    """Offers the commands to ``comity``."""
+
+    name = "comity_guard"
+
+    @hookimpl
+    def comity_cli_commands(self) -> Mapping[str, Callable[..., Any]]:
+        """Return the commands by name."""
+        from comity_guard.cli import history, installing, leases, status, watch
+
+        return {
+            "status": status.status,
+            "watch": watch.watch,
+            "why": history.why,
+            "log": history.log,
+            "wait": leases.wait,
+            "break": leases.break_,
+            "install": installing.install,
+        }
+
+
+plugin = GuardCommands
