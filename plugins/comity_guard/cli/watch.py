@@ -14,6 +14,8 @@ from comity_guard.cli import news, rows
 from comity_guard.cli.places import repository_of
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from comity import Coordinator
 
 EPILOG = examples(
@@ -60,7 +62,7 @@ def _screen(me: "Coordinator", every: float) -> None:
             time.sleep(every)
 
 
-def _picture(me: "Coordinator", found: list[rows.Row], lately: list[str]) -> object:
+def _picture(me: "Coordinator", found: list[rows.Row], lately: list[str]) -> "Group":
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -70,5 +72,5 @@ def _picture(me: "Coordinator", found: list[rows.Row], lately: list[str]) -> obj
         table.add_column(title, no_wrap=True, overflow="ellipsis")
     for row in found:
         table.add_row(*(Text(c) if isinstance(c, str) else Text(c[0], style=c[1]) for c in row.cells()))
-    title = Text(f"comity watch  {clean(me.namespace, 80)}  {len(found)} sessions", style="bold")
-    return Group(title, Text(), table, Text(), *(Text(line, style="dim") for line in lately))
+    head = Text(f"comity watch  {clean(me.namespace, 80)}  {len(found)} sessions", style="bold")
+    return Group(head, Text(), table, Text(), *(Text(line, style="dim") for line in lately))
