@@ -62,6 +62,7 @@ class Desk:
             me.sessions.active(),
             me.locks.held(),
             seat.files,
+            unread=seat.mail.unread(),
             anew=anew,
         )
         return {"context": text, "handle": seat.secret}
@@ -72,7 +73,7 @@ class Desk:
 
     def _prompt(self, seat: Seat, report: Report) -> Reply:
         seat.tell(State.ACTIVE, **seat.place(report["cwd"]))
-        return {}
+        return _delivering(seat)
 
     def _moved(self, seat: Seat, report: Report) -> Reply:
         seat.tell(seat.state, **seat.place(report["cwd"]))
@@ -99,11 +100,11 @@ class Desk:
             return {}
         for path in report.get("paths", []):
             _publish(seat, "file.changed", path=path, shown=_shown(path))
-        return {}
+        return _delivering(seat, urgent=True)
 
     def _worked(self, seat: Seat, _: Report) -> Reply:
         seat.tell(State.ACTIVE)
-        return {}
+        return _delivering(seat, urgent=True)
 
     def _command(self, seat: Seat, report: Report) -> Reply:
         found = sweeping(report.get("command", ""), report["cwd"])
@@ -140,10 +141,13 @@ class Desk:
 
     # Rests
 
-    def _stop(self, seat: Seat, _: Report) -> Reply:
-        seat.tell(State.IDLE)
-        seat.renew(self._settings.rest)
-        return {}
+    def _stop(self, seat: Seat, report: Report) -> Reply:
+        """Deliver what came during the turn, which then goes on; once only, so that no turn is prolonged for ever."""
+        reply: Reply = {} if report.get("again") else _delivering(seat)
+        if not reply:
+            seat.tell(State.IDLE)
+            seat.renew(self._settings.rest)
+        return reply
 
     def _needs_input(self, seat: Seat, report: Report) -> Reply:
         seat.tell(State.NEEDS_INPUT, needs=report.get("detail"))
@@ -152,6 +156,14 @@ class Desk:
     def _failed(self, seat: Seat, report: Report) -> Reply:
         seat.tell(State.FAILED, needs=report.get("detail"))
         return {}
+
+
+def _delivering(seat: Seat, *, urgent: bool = False) -> Reply:
+    """Return the messages and notices that the session should see now."""
+    notices = seat.take_notices()
+    text, ids = seat.mail.show(urgent=urgent)
+    context = "\n".join(part for part in (notices, text) if part)
+    return {"context": context, "delivered": ids} if context else {}
 
 
 def _publish(seat: Seat, kind: str, **facts: str) -> None:

@@ -24,6 +24,7 @@ from comity_guard.calls import LONGEST_LINE, VERSION
 from comity_guard.desk import Desk
 from comity_guard.kinds import Kind
 from comity_guard.seat import Key, Seat
+from comity_guard.talk import Talk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ class Host:
 
     def __init__(self, at: Meeting, choices: GuardSettings) -> None:
         self.at, self._settings = at, choices
-        self._view = self._connect(auto_announce=False)
+        self._view = self._connect(at.url or None, auto_announce=False)
         self._desk = Desk(choices)
         self._seats: dict[Key, Seat] = {}
         self._guard = threading.RLock()
@@ -76,29 +77,44 @@ class Host:
             return not self._seats and time.monotonic() - self._last_used > self._settings.linger
 
     def _converse(self, connection: socket.socket) -> None:
+        talk = Talk(connection)
         with connection, connection.makefile("rwb") as lines:
             connection.settimeout(_CALL_SECONDS)
             try:
                 while line := lines.readline(LONGEST_LINE):
-                    answer = self._answered(json.loads(line))
+                    answer = self._answered(json.loads(line), talk)
                     if answer is not None:
                         lines.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
                         lines.flush()
             except (OSError, ValueError):
-                return  # it hung up, or it is no hook of ours
+                pass  # it hung up, or it is no hook of ours
+            finally:
+                talk.give_back()
 
-    def _answered(self, message: Any) -> dict[str, Any] | None:
+    def _answered(self, message: Any, talk: Talk) -> dict[str, Any] | None:
         try:
             if message.get("v") != VERSION:
                 return {"error": f"this host speaks version {VERSION}; it ends by itself when no session is left"}
-            if message.get("op") != "event":
-                return None
-            return dict(self._event(message["report"]))
+            match message.get("op"):
+                case "delivered":
+                    talk.delivered(message["ids"])
+                    return None
+                case "wait":
+                    return dict(self._wait(message["report"], talk))
+                case _:
+                    return dict(self._event(message["report"], talk))
         except Exception as error:  # noqa: BLE001 - the hook is told, and goes on
             say(f"{type(error).__name__}: {error}")
             return {"error": f"{type(error).__name__}: {error}"}
 
-    def _event(self, report: Report) -> Reply:
+    def _wait(self, report: Report, talk: Talk) -> Reply:
+        """Wait until there is mail, for as long as the session is here and the caller stays on the line."""
+        key = Key(report["client"], report["session"], report.get("agent", ""))
+        seat = self._seat(key, report)
+        text, ids = seat.mail.wait(lambda: self._seats.get(key) is seat and seat.is_there and talk.is_open)
+        return talk.offering(seat, {"context": text, "delivered": ids}) if text else {}
+
+    def _event(self, report: Report, talk: Talk) -> Reply:
         key = Key(report["client"], report["session"], report.get("agent", ""))
         self._last_used = time.monotonic()
         if report["kind"] in {Kind.END, Kind.SUBAGENT_STOP}:
@@ -110,7 +126,7 @@ class Host:
                 seat.me.announce()
                 seat.anew = True
                 self._save()
-            return self._desk.answer(seat, report)
+            return talk.offering(seat, self._desk.answer(seat, report))
 
     # Seats
 
@@ -127,20 +143,22 @@ class Host:
             return seat
 
     def _sit(self, key: Key, pid: int, secret: str = "") -> Seat:
-        me = self._connect(
-            agent_id=handles.handle(key.client, naming.host_name(), key.session, key.agent),
-            session_type=key.client if key.client in set(SessionType) else SessionType.AGENT,
-            session_ttl=self._settings.session_ttl,
-            metadata={"client": key.client, "client_pid": pid},
-            **({"handle": secret} if secret else {}),
-        )
+        if secret:
+            me = comity.attach(self._view.backend, secret, take_over=True, deadline=_STORE_SECONDS)
+        else:
+            me = self._connect(
+                self._view.backend,
+                agent_id=handles.handle(key.client, naming.host_name(), key.session, key.agent),
+                session_type=key.client if key.client in set(SessionType) else SessionType.AGENT,
+                session_ttl=self._settings.session_ttl,
+                metadata={"client": key.client, "client_pid": pid},
+            )
         seat = Seat(key, me, self._settings, pid, processes.started(pid))
         self._seats[key] = seat
         self._save()
         return seat
 
-    def _connect(self, **options: Any) -> Coordinator:
-        target = self._view.backend if "agent_id" in options else self.at.url or None
+    def _connect(self, target: Any, **options: Any) -> Coordinator:
         return comity.connect(target, namespace=self.at.namespace, deadline=_STORE_SECONDS, **options)
 
     def _take_over(self, entry: registry.Entry) -> None:

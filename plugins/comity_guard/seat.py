@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from comity import BackendUnavailable, LockLost, LockTimeout
 from comity_guard import naming, processes, repository
+from comity_guard.envelope import one_line
 from comity_guard.handles import family
+from comity_guard.mail import Mail
 
 if TYPE_CHECKING:
     from comity import Coordinator, Holder, Lease
@@ -52,6 +54,9 @@ class Seat:
         """What peers were told of it last."""
         self.calls: dict[str, None] = {}
         """The tool calls that were reported already: a client may run one hook twice."""
+        self.mail = Mail(me, settings.wakes_per_hour)
+        self.notices: list[str] = []
+        """What happened to its leases, to be told at its next turn."""
         self.anew = False
         """Whether it came back after its lease had run out: it is told once."""
         self._settings = settings
@@ -120,23 +125,34 @@ class Seat:
             return []
         self._leases.pop(path, None)
         try:
-            self._leases[path] = self.me.locks.acquire(naming.file_lease(path), timeout=0, ttl=ttl)
+            lease = self.me.locks.acquire(naming.file_lease(path), timeout=0, ttl=ttl)
         except LockTimeout as error:
             holder = self._stranger(error.holders)
             if holder is not None:
                 raise Refused(path, holder) from error
             return []  # the family's: a subagent works for its session, which waits for it
+        lease.on_lost(lambda error: self._told_lost(path, error))
+        self._leases[path] = lease
         return self._elsewhere(path, ttl)
+
+    def _told_lost(self, path: str, error: LockLost) -> None:
+        """Keep in mind that somebody took a file away: its own end by time or with the session is no news."""
+        if "ttl" not in error.reason and "session" not in error.reason:
+            self.notices.append(f"The lease on {path} is lost: {error.reason}.")
+
+    def take_notices(self) -> str:
+        """Return what the session has not been told yet of its leases."""
+        notices, self.notices = self.notices, []
+        return "\n".join(one_line(notice, 300) for notice in notices[-5:])
 
     def _stranger(self, holders: tuple[Holder, ...]) -> Holder | None:
         """Return the holder that is not of this session's own family, if there is one.
 
-        Of its family a session holds for its subagents; a subagent that is at work holds against its siblings and
-        against the session.
+        A session holds for its subagents; a subagent that is at work holds against its siblings and its session.
         """
         for holder in holders:
-            if self.key.agent and holder.agent_id == family(self.handle):
-                continue
+            if holder.agent_id in {self.handle, family(self.handle)}:
+                continue  # a command of this very session may have leased it
             return holder
         return None
 

@@ -1,0 +1,112 @@
+"""The messages of one client session: shown once each, and again when the showing did not come through.
+
+They stay in the session's inbox until the hook process says that the text has left it (rule G1). A message that is
+shown is data, whatever it says; see `comity_guard.envelope`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from comity_guard.envelope import MOST_MESSAGES, Letter, framed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from comity import Coordinator, Signal
+
+MESSAGE, URGENT = "message", "message.urgent"
+"""The types of signals between sessions that carry text: ``{"text": ..., "origin": "human" | "agent"}``."""
+_SLICE = 1.0
+_HOUR = 3600.0
+
+
+class Shown(NamedTuple):
+    """What is to be shown, and what it shows."""
+
+    text: str
+    ids: list[str]
+
+
+class Mail:
+    """Reads the inbox of one session for its hook processes (any thread)."""
+
+    def __init__(self, me: Coordinator, wakes_per_hour: int) -> None:
+        self._me, self._wakes_per_hour = me, wakes_per_hour
+        self._guard = threading.Lock()
+        self._open: dict[str, Signal] = {}
+        self._waiting = threading.Lock()
+        self._woken: deque[float] = deque()
+
+    def show(self, *, urgent: bool = False) -> Shown:
+        """Return what has come and was not shown yet, the oldest first; `urgent`: only what cannot wait."""
+        signals = self._me.signals.receive(types=URGENT if urgent else None, limit=MOST_MESSAGES)
+        return self._shown(signals)
+
+    def unread(self) -> int:
+        """Return how many messages wait, a hundred at most."""
+        return len(self._me.signals.peek(limit=100))
+
+    def delivered(self, ids: Iterable[str]) -> None:
+        """Acknowledge what has left the hook process."""
+        for signal in self._taken(ids):
+            signal.ack()
+
+    def returned(self, ids: Iterable[str]) -> None:
+        """Let what did not come through be shown again."""
+        for signal in self._taken(ids):
+            signal.give_back()
+
+    def wait(self, goes_on: Callable[[], bool]) -> Shown:
+        """Wait for a first message as long as `goes_on` says so; nothing at once when another process waits already.
+
+        Nothing as well when the session has been woken often enough within the hour: what comes is shown at its next
+        turn. Two agents that answer each other would otherwise never rest.
+        """
+        if not self._waiting.acquire(blocking=False):
+            return Shown("", [])
+        try:
+            while goes_on():
+                if not self._may_wake():
+                    return Shown("", [])
+                signals = self._me.signals.receive(limit=MOST_MESSAGES, timeout=_SLICE)
+                if signals:
+                    self._woken.append(time.monotonic())
+                    return self._shown(signals)
+            return Shown("", [])
+        finally:
+            self._waiting.release()
+
+    def _may_wake(self) -> bool:
+        while self._woken and time.monotonic() - self._woken[0] > _HOUR:
+            self._woken.popleft()
+        return len(self._woken) < self._wakes_per_hour
+
+    def _shown(self, signals: list[Signal]) -> Shown:
+        if not signals:
+            return Shown("", [])
+        with self._guard:
+            self._open.update({signal.id: signal for signal in signals})
+        more = self.unread() - len(signals) if len(signals) == MOST_MESSAGES else 0
+        return Shown(framed([_letter(signal) for signal in signals], more=max(0, more)), [s.id for s in signals])
+
+    def _taken(self, ids: Iterable[str]) -> list[Signal]:
+        with self._guard:
+            return [signal for each in ids if (signal := self._open.pop(each, None)) is not None]
+
+
+def _letter(signal: Signal) -> Letter:
+    said: Any = signal.data if isinstance(signal.data, dict) else {"text": signal.data}
+    text = said.get("text")
+    return Letter(
+        sender=signal.sender,
+        kind="urgent message" if signal.type == URGENT else signal.type,
+        body=text if isinstance(text, str) else json.dumps(signal.data, ensure_ascii=False),
+        age_seconds=max(0.0, time.time() - signal.sent_at.timestamp()),
+        verified=True,  # the step that stored it knew its session
+        origin="human" if said.get("origin") == "human" else "agent",
+    )
