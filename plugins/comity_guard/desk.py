@@ -44,6 +44,7 @@ class Desk:
             Kind.NEEDS_INPUT: self._needs_input,
             Kind.FAILED: self._failed,
             Kind.MOVED: self._moved,
+            Kind.MAIL: self._mail,
         }
 
     def answer(self, seat: Seat, report: Report) -> Reply:
@@ -138,6 +139,10 @@ class Desk:
             return {}
         _publish(seat, "guard.command_refused", command=found.command)
         return {"deny": wording.staging_refusal(found, list(foreign), list(foreign.values()))}
+
+    @staticmethod
+    def _mail(seat: Seat, _: Report) -> Reply:
+        return _delivering(seat)
 
     # Rests
 

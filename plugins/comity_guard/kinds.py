@@ -28,5 +28,7 @@ class Kind:
     """The working directory is another."""
     SUBAGENT_START = "subagent_start"
     SUBAGENT_STOP = "subagent_stop"
+    MAIL = "mail"
+    """It asks for its messages, by a tool of its own."""
     END = "end"
     """The session is over."""

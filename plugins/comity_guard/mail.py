@@ -36,7 +36,7 @@ class Mail:
     """Reads the inbox of one session for its hook processes (any thread)."""
 
     def __init__(self, me: Coordinator, wakes_per_hour: int) -> None:
-        self._me, self._wakes_per_hour = me, wakes_per_hour
+        self.me, self._wakes_per_hour = me, wakes_per_hour
         self._guard = threading.Lock()
         self._open: dict[str, Signal] = {}
         self._waiting = threading.Lock()
@@ -44,12 +44,12 @@ class Mail:
 
     def show(self, *, urgent: bool = False) -> Shown:
         """Return what has come and was not shown yet, the oldest first; `urgent`: only what cannot wait."""
-        signals = self._me.signals.receive(types=URGENT if urgent else None, limit=MOST_MESSAGES)
+        signals = self.me.signals.receive(types=URGENT if urgent else None, limit=MOST_MESSAGES)
         return self._shown(signals)
 
     def unread(self) -> int:
         """Return how many messages wait, a hundred at most."""
-        return len(self._me.signals.peek(limit=100))
+        return len(self.me.signals.peek(limit=100))
 
     def delivered(self, ids: Iterable[str]) -> None:
         """Acknowledge what has left the hook process."""
@@ -73,7 +73,7 @@ class Mail:
             while goes_on():
                 if not self._may_wake():
                     return Shown("", [])
-                signals = self._me.signals.receive(limit=MOST_MESSAGES, timeout=_SLICE)
+                signals = self.me.signals.receive(limit=MOST_MESSAGES, timeout=_SLICE)
                 if signals:
                     self._woken.append(time.monotonic())
                     return self._shown(signals)

@@ -50,6 +50,16 @@ def client_above() -> int:
     return 0
 
 
+def ancestors() -> list[int]:
+    """Return the processes above this one, the nearest first, as far as that can be told."""
+    found, pid = [], os.getppid()
+    while pid > 1 and len(found) < _HIGHEST:
+        found.append(pid)
+        fields = _stat(pid)
+        pid = int(fields[1]) if len(fields) > 1 else 0
+    return found
+
+
 def _stat(pid: int) -> list[str]:
     """Return what Linux tells of a process after its name: state, parent, ...; [] when it tells nothing."""
     try:

@@ -16,7 +16,6 @@ from comity_guard.cli.places import place_of, repository_of
 
 if TYPE_CHECKING:
     from comity import Coordinator
-    from comity_guard.cli.places import Place
 
 WHY_EPILOG = examples("comity why src/app.py\nwho holds it, who waits, and what happened to it lately")
 LOG_EPILOG = examples(
@@ -39,7 +38,7 @@ def why(
     with place.at.reading() as me:
         holders = [(holder, me.sessions.get(holder.agent_id)) for holder in me.locks.holders(place.lease)]
         waiters = me.locks.contenders(place.lease)
-        past = [line for line in _past(me) if line.facts.get("path") == place.path or _names(line, place)][-_LAST:]
+        past = past_of(me, place.path, place.lease)[-_LAST:]
     if place.at.json:
         held = [
             {"agent_id": h.agent_id, "since": h.since.isoformat(), "held_for": h.held_for, "expires_in": h.expires_in}
@@ -89,5 +88,6 @@ def _past(me: "Coordinator") -> list[news.Line]:
     return sorted(found, key=lambda line: str(line.facts.get("at", "")))
 
 
-def _names(line: news.Line, place: "Place") -> bool:
-    return line.facts.get("name") == place.lease
+def past_of(me: "Coordinator", path: str, name: str) -> list[news.Line]:
+    """Return what happened to a file: `path` is its real path, `name` that of its lease."""
+    return [line for line in _past(me) if line.facts.get("path") == path or line.facts.get("name") == name]
