@@ -129,7 +129,7 @@ class Desk:
         paths = [naming.real_path(path) for path in staged(found.cwd)]
         if not paths:
             return {}
-        held = {holder.name: holder for holder in seat.me.locks.held("file:")}
+        held = {holder.name: holder for holder in seat.me.locks.held(naming.FILE)}
         foreign: dict[str, Holder] = {}
         for path in paths:
             holder = held.get(naming.file_lease(path))

@@ -154,6 +154,8 @@ class Host:
                 metadata={"client": key.client, "client_pid": pid},
             )
         seat = Seat(key, me, self._settings, pid, processes.started(pid))
+        if secret:
+            seat.adopt()
         self._seats[key] = seat
         self._save()
         return seat

@@ -9,6 +9,8 @@ from comity_guard import repository
 
 LONGEST = 512
 """Bytes of UTF-8 that a name may have (contract, rule X6)."""
+FILE, TREE = "file:", "tree:"
+"""What the names of files' leases, and of their names across working trees, begin with."""
 ELSEWHERE = "files"
 """The namespace of files that are in no repository."""
 _FOLDS_CASE = sys.platform in {"darwin", "win32"}
@@ -75,7 +77,12 @@ def namespace(checkout: repository.Checkout | None, *, shared: bool) -> str:
 
 def file_lease(path: str) -> str:
     """Return the name of the lease of a physical file on this host; `path` is a `real_path`."""
-    return fitted(f"file:{host_name()}:{path}")
+    return fitted(f"{FILE}{host_name()}:{path}")
+
+
+def path_of(name: str) -> str:
+    """Return the path in a file's lease, or the name itself of any other."""
+    return name.split(":", 2)[2] if name.startswith(FILE) and name.count(":") > 1 else name
 
 
 def area_lease(path: str) -> str:
@@ -85,7 +92,7 @@ def area_lease(path: str) -> str:
 
 def logical_name(checkout: repository.Checkout, path: str) -> str:
     """Return the name that a file has in every working tree of its repository: held shared, it only warns."""
-    return fitted(f"tree:{shown(checkout, path)}")
+    return fitted(f"{TREE}{shown(checkout, path)}")
 
 
 def shown(checkout: repository.Checkout | None, path: str) -> str:

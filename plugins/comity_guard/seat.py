@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -61,7 +62,6 @@ class Seat:
         """Whether it came back after its lease had run out: it is told once."""
         self._settings = settings
         self._leases: dict[str, Lease] = {}
-        self._logical: dict[str, Lease] = {}
 
     @property
     def handle(self) -> str:
@@ -120,30 +120,28 @@ class Seat:
         Raises `Refused` when another session holds it.
         """
         ttl = self._settings.idle or None
-        held = self._leases.get(path)
+        name = naming.file_lease(path)
+        held = self._leases.get(name)
         if held is not None and self._renewed(held, ttl):
             return []
-        self._leases.pop(path, None)
+        self._leases.pop(name, None)
         try:
-            lease = self.me.locks.acquire(naming.file_lease(path), timeout=0, ttl=ttl)
+            lease = self.me.locks.acquire(name, timeout=0, ttl=ttl)
         except LockTimeout as error:
             holder = self._stranger(error.holders)
             if holder is not None:
                 raise Refused(path, holder) from error
-            return []  # the family's: a subagent works for its session, which waits for it
+            self.adopt(name)
+            return []
         lease.on_lost(lambda error: self._told_lost(path, error))
-        self._leases[path] = lease
+        self._leases[name] = lease
         return self._elsewhere(path, ttl)
 
-    def _told_lost(self, path: str, error: LockLost) -> None:
-        """Keep in mind that somebody took a file away: its own end by time or with the session is no news."""
-        if "ttl" not in error.reason and "session" not in error.reason:
-            self.notices.append(f"The lease on {path} is lost: {error.reason}.")
-
-    def take_notices(self) -> str:
-        """Return what the session has not been told yet of its leases."""
-        notices, self.notices = self.notices, []
-        return "\n".join(one_line(notice, 300) for notice in notices[-5:])
+    def adopt(self, name: str | None = None) -> None:
+        """Look after what the session holds already: from before its host was killed, or by a command of its own."""
+        for lease in self.me.locks.mine(name):
+            if lease.name.startswith((naming.FILE, naming.TREE)):
+                self._leases.setdefault(lease.name, lease)
 
     def _stranger(self, holders: tuple[Holder, ...]) -> Holder | None:
         """Return the holder that is not of this session's own family, if there is one.
@@ -152,7 +150,7 @@ class Seat:
         """
         for holder in holders:
             if holder.agent_id in {self.handle, family(self.handle)}:
-                continue  # a command of this very session may have leased it
+                continue
             return holder
         return None
 
@@ -161,9 +159,9 @@ class Seat:
         if checkout is None:
             return []
         name = naming.logical_name(checkout, path)
-        mine = self._logical.get(path)
+        mine = self._leases.get(name)
         if mine is None or not self._renewed(mine, ttl):
-            self._logical[path] = self.me.locks.acquire(name, mode="shared", timeout=0, ttl=ttl)
+            self._leases[name] = self.me.locks.acquire(name, mode="shared", timeout=0, ttl=ttl)
         others = self.me.locks.holders(name)
         return [holder for holder in others if family(holder.agent_id) != family(self.handle)]
 
@@ -182,21 +180,28 @@ class Seat:
 
     def renew(self, ttl: float) -> None:
         """Let every lease last `ttl` seconds from now (0: as the session). Those lost meanwhile are forgotten."""
-        for leases in (self._leases, self._logical):
-            for path, lease in list(leases.items()):
-                try:
-                    if not lease.lost:
-                        lease.renew(ttl or None)
-                        continue
-                except (LockLost, BackendUnavailable):
-                    pass
-                if lease.lost:
-                    del leases[path]
+        for name, lease in list(self._leases.items()):
+            with contextlib.suppress(LockLost, BackendUnavailable):
+                if not lease.lost:
+                    lease.renew(ttl or None)
+            if lease.lost:
+                del self._leases[name]
+
+    def _told_lost(self, path: str, error: LockLost) -> None:
+        """Keep in mind that somebody took a file away: its own end by time or with the session is no news."""
+        if "ttl" not in error.reason and "session" not in error.reason:
+            self.notices.append(f"The lease on {path} is lost: {error.reason}.")
+
+    def take_notices(self) -> str:
+        """Return what the session has not been told yet of its leases."""
+        notices, self.notices = self.notices, []
+        return "\n".join(one_line(notice, 300) for notice in notices[-5:])
 
     @property
     def files(self) -> list[str]:
         """The files it holds, by path."""
-        return sorted(path for path, lease in self._leases.items() if not lease.lost)
+        names = [lease.name for lease in self._leases.values() if not lease.lost]
+        return sorted(naming.path_of(name) for name in names if name.startswith(naming.FILE))
 
     def leave(self) -> None:
         """End the session: all it holds goes to whoever waits, in one step."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from comity_guard import naming
 from comity_guard.envelope import age, one_line
 from comity_guard.handles import family
 
@@ -115,8 +116,8 @@ def briefing(
         )
     by_session: dict[str, list[str]] = {}
     for holder in held:
-        if holder.name.startswith("file:"):
-            by_session.setdefault(family(holder.agent_id), []).append(holder.name.split(":", 2)[-1])
+        if holder.name.startswith(naming.FILE):
+            by_session.setdefault(family(holder.agent_id), []).append(naming.path_of(holder.name))
     peers = [info for info in others if family(info.agent_id) != me]
     lines.append(
         f"Other sessions in this repository: {len(peers)}." if peers else "No other session is in this repository."

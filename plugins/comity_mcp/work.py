@@ -84,10 +84,10 @@ class Tools:
             holder = error.holders[0] if error.holders else None
             if holder is None:
                 raise
-            shown = names.get(holder.name, rows.shown(holder.name))
+            shown = names.get(holder.name, naming.path_of(holder.name))
             info = me.sessions.get(holder.agent_id)
             raise Refused(wording.refusal(shown, holder, info)) from error
-        held = {holder.name: holder for holder in me.locks.held("file:") if holder.agent_id == me.agent_id}
+        held = {holder.name: holder for holder in me.locks.held(naming.FILE) if holder.agent_id == me.agent_id}
         return [
             Lease(path=path, token=held[name].token, seconds_left=held[name].expires_in)
             for name, path in names.items()
@@ -100,8 +100,7 @@ class Tools:
         freed = []
         for path in paths:
             for lease in me.locks.mine(self._lease_name(path)):
-                if lease.release():
-                    freed.append(path)
+                freed += [path] if lease.release() else []
         return freed
 
     def why(self, path: Path) -> History:

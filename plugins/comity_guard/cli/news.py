@@ -11,8 +11,7 @@ from comity import Closed, ComityError, Gap
 from comity.cli.screen import clean
 from comity.logs import corrupt
 from comity.model import SYSTEM_TOPIC, utc_from_ms
-from comity_guard import wording
-from comity_guard.cli.rows import shown
+from comity_guard import naming, wording
 from comity_guard.desk import GUARD_TOPIC
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def _line(kind: str, at: datetime, payload: Any) -> Line | None:
 
 def _words(kind: str, fact: dict[str, Any]) -> str | None:
     who = fact.get("agent_id") or fact.get("session") or ""
-    path = wording.path_text(str(fact.get("shown") or shown(str(fact.get("name", "")))))
+    path = wording.path_text(str(fact.get("shown") or naming.path_of(str(fact.get("name", "")))))
     match kind:
         case "session.joined":
             return f"{who} joined"

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from comity.cli.screen import clean, span
-from comity_guard import wording
+from comity_guard import naming, wording
 from comity_guard.seat import State
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 HEAD = ("SESSION", "CLIENT", "STATE", "FOR", "BRANCH", "HOLDS", "WAITS FOR")
 STYLES = {State.ACTIVE: "green", State.IDLE: "dim", State.NEEDS_INPUT: "bold yellow", State.FAILED: "bold red"}
 LATE = 1.5
-_MARK = "file:"
 
 
 class Row(NamedTuple):
@@ -75,22 +74,17 @@ def read(me: Coordinator) -> list[Row]:
     holders = me.locks.held()
     rows = []
     waits: dict[str, list[str]] = {}
-    for name in dict.fromkeys(holder.name for holder in holders if holder.name.startswith(_MARK)):
+    for name in dict.fromkeys(holder.name for holder in holders if holder.name.startswith(naming.FILE)):
         for contender in me.locks.contenders(name):
-            waits.setdefault(contender.agent_id, []).append(shown(name))
+            waits.setdefault(contender.agent_id, []).append(naming.path_of(name))
     for info in me.sessions.active():
-        holds = [shown(holder.name) for holder in _files(holders, info.agent_id)]
+        holds = [naming.path_of(holder.name) for holder in _files(holders, info.agent_id)]
         rows.append(Row(info, tuple(holds), tuple(waits.get(info.agent_id, ()))))
     return rows
 
 
-def shown(name: str) -> str:
-    """Return a lease's name as people know it: a file's path, else the name itself."""
-    return name.split(":", 2)[2] if name.startswith(_MARK) and name.count(":") > 1 else name
-
-
 def _files(holders: Iterable[Holder], agent_id: str) -> list[Holder]:
-    return [holder for holder in holders if holder.agent_id == agent_id and not holder.name.startswith("tree:")]
+    return [holder for holder in holders if holder.agent_id == agent_id and not holder.name.startswith(naming.TREE)]
 
 
 def _some(names: tuple[str, ...]) -> str:
