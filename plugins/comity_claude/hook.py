@@ -126,9 +126,8 @@ def remember(reply: Reply, event: Mapping[str, Any], environ: Mapping[str, str])
     handle = reply.get("handle")
     if not file or not handle or event["hook_event_name"] not in {"SessionStart", "CwdChanged"}:
         return
-    quoted = "'" + handle.replace("'", "'\\''") + "'"
     with open(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as lines:
-        lines.write(f"export COMITY_SESSION={quoted}\n")
+        lines.writelines(f"export {name}='" + value.replace("'", "'\\''") + "'\n" for name, value in (("COMITY_SESSION", handle), ("COMITY_NAMESPACE", reply.get("namespace", ""))))
 
 
 def _number(text: str | None) -> int:

@@ -66,7 +66,7 @@ class Desk:
             unread=seat.mail.unread(),
             anew=anew,
         )
-        return {"context": text, "handle": seat.secret}
+        return {"context": text, **_known(seat)}
 
     def _subagent(self, seat: Seat, report: Report) -> Reply:
         seat.tell(State.ACTIVE, role=report.get("role") or None, **seat.place(report["cwd"]))
@@ -78,7 +78,7 @@ class Desk:
 
     def _moved(self, seat: Seat, report: Report) -> Reply:
         seat.tell(seat.state, **seat.place(report["cwd"]))
-        return {"handle": seat.secret}
+        return _known(seat)
 
     # Work
 
@@ -161,6 +161,11 @@ class Desk:
     def _failed(self, seat: Seat, report: Report) -> Reply:
         seat.tell(State.FAILED, needs=report.get("detail"))
         return {}
+
+
+def _known(seat: Seat) -> Reply:
+    """Return what later commands of the session should know."""
+    return {"handle": seat.secret, "namespace": seat.me.namespace}
 
 
 def _delivering(seat: Seat, *, urgent: bool = False) -> Reply:

@@ -220,6 +220,8 @@ def _sole(at: Meeting) -> int | None:
     except OSError:
         os.close(file)
         return None
+    os.truncate(file, 0)
+    os.write(file, str(os.getpid()).encode())
     return file
 
 

@@ -47,5 +47,7 @@ class Reply(TypedDict, total=False):
     """What the person should see."""
     handle: str
     """The session's handle (a secret), for commands that the session runs."""
+    namespace: str
+    """Where it is a handle."""
     delivered: list[str]
     """What `context` delivers: confirmed once it has left the hook process."""

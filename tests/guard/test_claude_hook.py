@@ -120,7 +120,7 @@ def test_context_is_not_given_where_the_client_would_refuse_it(event: dict[str, 
 
 def test_later_commands_learn_the_session_from_the_file_that_the_client_names(tmp_path: Path) -> None:
     file = tmp_path / "env"
-    hook.remember({"handle": "it's"}, events.START, {"CLAUDE_ENV_FILE": str(file)})
+    hook.remember({"handle": "it's", "namespace": "/repo/.git"}, events.START, {"CLAUDE_ENV_FILE": str(file)})
     hook.remember({"handle": "x"}, events.STOP, {"CLAUDE_ENV_FILE": str(file)})
-    assert file.read_text() == "export COMITY_SESSION='it'\\''s'\n"
+    assert file.read_text() == "export COMITY_SESSION='it'\\''s'\nexport COMITY_NAMESPACE='/repo/.git'\n"
     assert file.stat().st_mode & 0o077 == 0
