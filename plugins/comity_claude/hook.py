@@ -127,7 +127,9 @@ def remember(reply: Reply, event: Mapping[str, Any], environ: Mapping[str, str])
     if not file or not handle or event["hook_event_name"] not in {"SessionStart", "CwdChanged"}:
         return
     with open(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as lines:
-        lines.writelines(f"export {name}='" + value.replace("'", "'\\''") + "'\n" for name, value in (("COMITY_SESSION", handle), ("COMITY_NAMESPACE", reply.get("namespace", ""))))
+        for name, value in (("COMITY_SESSION", handle), ("COMITY_NAMESPACE", reply.get("namespace", ""))):
+            quoted = value.replace("'", "'\\''")
+            lines.write(f"export {name}='{quoted}'\n")
 
 
 def _number(text: str | None) -> int:

@@ -1,1 +1,1 @@
-"""``comity simulate``: agents that edit one repository at once, without the guard and with it, and what came of both."""
+"""``comity simulate``: agents on one repository at once, without the guard and with it, and what came of both."""
