@@ -122,6 +122,7 @@ class Host:
             return {}
         seat = self._seat(key, report)
         with seat.using:
+            seat.heard = time.monotonic()
             if seat.me.liveness is Liveness.LOST:
                 seat.me.announce()
                 seat.anew = True

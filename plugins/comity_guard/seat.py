@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from comity_guard.settings import GuardSettings
 
 
+_FORGOTTEN = 3600.0
+"""Seconds after which a session is over whose client's process is not known."""
+
+
 class Key(NamedTuple):
     """What identifies a client session on this host; `agent` is "" for the session itself."""
 
@@ -51,6 +55,7 @@ class Seat:
         self.key, self.me, self.pid, self.start = key, me, pid, start
         self.using = threading.RLock()
         self.state, self.since = State.ACTIVE, time.monotonic()
+        self.heard = time.monotonic()
         self.told: dict[str, Any] = {}
         """What peers were told of it last."""
         self.calls: dict[str, None] = {}
@@ -75,7 +80,9 @@ class Seat:
 
     @property
     def is_there(self) -> bool:
-        """Whether the client's process still runs."""
+        """Whether the client's process still runs; where it is not known, whether something was heard of it lately."""
+        if self.pid <= 0:
+            return time.monotonic() - self.heard < _FORGOTTEN
         return processes.runs(self.pid, self.start)
 
     def first_time(self, call: str) -> bool:
