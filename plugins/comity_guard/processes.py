@@ -52,7 +52,8 @@ def client_above() -> int:
 
 def ancestors() -> list[int]:
     """Return the processes above this one, the nearest first, as far as that can be told."""
-    found, pid = [], os.getppid()
+    found: list[int] = []
+    pid = os.getppid()
     while pid > 1 and len(found) < _HIGHEST:
         found.append(pid)
         fields = _stat(pid)

@@ -76,7 +76,7 @@ class Seat:
     @property
     def secret(self) -> str:
         """By what any process may act for it."""
-        return str(getattr(self.me, "handle", ""))
+        return self.me.handle
 
     @property
     def is_there(self) -> bool:

@@ -21,7 +21,7 @@ class Lease(BaseModel):
 
     path: str
     token: int = Field(description="Fencing token: larger for every later lease")
-    seconds_left: float | None = Field(None, description="Until it ends unless the session goes on working")
+    seconds_left: float | None = Field(default=None, description="Until it ends unless the session goes on working")
 
 
 class Messages(BaseModel):
@@ -46,8 +46,8 @@ class Entry(BaseModel):
     """What stands under a key of the shared state."""
 
     key: str
-    value: str | None = Field(None, description="JSON; null when nothing stands there")
-    version: int = Field(0, description="Give it to write_state to change only what you have read")
+    value: str | None = Field(default=None, description="JSON; null when nothing stands there")
+    version: int = Field(default=0, description="Give it to write_state to change only what you have read")
 
 
 class History(BaseModel):

@@ -72,11 +72,11 @@ class Identity:
             if usable and secret == self._secret:
                 return self._acting  # type: ignore[return-value] # it is there when it is usable
             self.close()
-            options = {"namespace": self.namespace, "deadline": _SECONDS}
+            at, where = self.url or None, self.namespace
             if secret:
-                self._acting = comity.attach(self.url or None, secret, **options)
+                self._acting = comity.attach(at, secret, namespace=where, deadline=_SECONDS)
             else:
-                self._acting = comity.connect(self.url or None, metadata={"client": "mcp"}, **options)
+                self._acting = comity.connect(at, namespace=where, deadline=_SECONDS, metadata={"client": "mcp"})
             self._secret = secret
             return self._acting
 

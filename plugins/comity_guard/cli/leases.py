@@ -1,6 +1,7 @@
 """``comity wait`` and ``comity break``: a file's lease, had in turn or taken away."""
 
 import json as js
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -35,9 +36,9 @@ def wait(
     with place.at.acting() as me:
         lease = me.locks.acquire(place.lease, timeout=timeout, ttl=settings.read().idle or None)
         token = lease.token
-        if not me.is_attached:
+        kept = bool(os.environ.get("COMITY_SESSION"))
+        if not kept:
             lease.release()
-        kept = me.is_attached
     waited = time.monotonic() - begun
     if place.at.json:
         out(js.dumps({"path": place.path, "leased": kept, "token": token, "waited": waited}))

@@ -167,18 +167,19 @@ class Agent:
         return True
 
     def _commit(self, files: Sequence[str]) -> None:
-        sweep = ["add", "-A"], ["commit", "-m", f"{self.name}: all"]
         if self.tool("Bash", {"command": "git add -A && git commit -m all"}):
-            sweep = (["commit", "--only", "-m", f"{self.name}: mine", "--", *files],)  # the form that the refusal names
-        for words in sweep:
-            done = self._git(words)
+            # the form that the refusal names
+            done = self._git(["commit", "--only", "-m", f"{self.name}: mine", "--", *files])
+        else:
+            self._git(["add", "-A"])
+            done = self._git(["commit", "-m", f"{self.name}: all"])
         found = re.search(r"^\[\S+(?: \([^)]*\))? ([0-9a-f]{7,})\]", done.stdout, re.MULTILINE)
         if found:
             self.journal.write("committed", checkout=str(self.checkout), commit=found[1], files=list(files))
 
     def _git(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         identity = ["-c", f"user.name={self.name}", "-c", "user.email=agent@example.invalid", "-c", "gc.auto=0"]
-        for _ in range(_TRIES):
+        while True:
             done = subprocess.run(  # noqa: S603 - git, with words of our own
                 ["git", *identity, *words],  # noqa: S607
                 cwd=self.checkout,
@@ -186,10 +187,9 @@ class Agent:
                 text=True,
                 check=False,
             )
-            if ".lock" not in done.stderr:
-                break
+            if ".lock" not in done.stderr or self.plan.left < -_DRAIN_SECONDS:
+                return done
             time.sleep(self.random.uniform(*_THINK))
-        return done
 
     def _write_to_a_peer(self) -> None:
         if self.me is None:

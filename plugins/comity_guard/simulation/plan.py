@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-FILES = 10
+FILES = tuple(f"part{number}.txt" for number in range(10))
+"""What the agents contend for."""
 QUEUE = "edits"
 
 
@@ -25,7 +26,7 @@ class Plan(NamedTuple):
     until: float
     """When it ends, in seconds since the epoch."""
     seed: int
-    files: tuple[str, ...] = tuple(f"part{number}.txt" for number in range(FILES))
+    files: tuple[str, ...] = FILES
 
     @property
     def hook(self) -> list[str]:
