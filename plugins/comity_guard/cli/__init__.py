@@ -21,7 +21,7 @@ class GuardCommands:
     @hookimpl
     def comity_cli_commands(self) -> Mapping[str, Callable[..., Any]]:
         """Return the commands by name."""
-        from comity_guard.cli import history, installing, leases, status, watch
+        from comity_guard.cli import history, installing, leases, simulate, status, watch
 
         return {
             "status": status.status,
@@ -31,6 +31,7 @@ class GuardCommands:
             "wait": leases.wait,
             "break": leases.break_,
             "install": installing.install,
+            "simulate": simulate.simulate,
         }
 
 
