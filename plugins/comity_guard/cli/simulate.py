@@ -3,12 +3,15 @@
 import json as js
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from comity.cli.options import Json, Url, examples
 from comity.cli.screen import Cell, err, is_terminal, out, table
+
+if TYPE_CHECKING:
+    from comity_guard.simulation.totals import Totals
 
 EPILOG = examples(
     "comity simulate\ntwo runs of ten seconds, on a SQLite file of their own",
@@ -42,13 +45,14 @@ def simulate(
     with tempfile.TemporaryDirectory(prefix="comity-simulate-") as name:
         folder = Path(name)
         where = url or f"sqlite:///{(folder / 'comity.db').as_posix()}"
-        totals = []
+        totals: list[Totals] = []
+        killed: list[str] = []
         for guarded in (False, True):
             if is_terminal() and not json:
                 err(f"{'with' if guarded else 'without'} the guard, {seconds:g} s ...")
             run = Run(folder, where, guarded=guarded, agents=agents, seconds=seconds, seed=seed)
             totals.append(run.perform(kills=kills if guarded else 0))
-        killed = run.kills
+            killed += run.kills
     without, guarded_run = totals
     if json:
         out(js.dumps({"without": without._asdict(), "guarded": guarded_run._asdict(), "killed": killed}))

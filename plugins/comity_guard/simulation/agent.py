@@ -90,7 +90,10 @@ class Agent:
         """Work until the time is over, then read what is still to come."""
         self.hook("SessionStart", source="startup")
         self._attach()
-        while time.time() < self.plan.until:
+        self.journal.write("ready")
+        while not self.plan.has_begun:
+            time.sleep(_THINK[0])
+        while self.plan.left > 0:
             self.hook("UserPromptSubmit", prompt="go on")
             self._task()
             self._write_to_a_peer()
@@ -207,8 +210,8 @@ class Agent:
 
     def _drain(self) -> None:
         """Go on with empty turns until nothing more has come for a while after the others have stopped."""
-        quiet, until = 0, time.time() + _DRAIN_SECONDS
-        while self.plan.guarded and quiet < _QUIET_ROUNDS and time.time() < until:
+        quiet = 0
+        while self.plan.guarded and quiet < _QUIET_ROUNDS and self.plan.left > -_DRAIN_SECONDS:
             answer = self.hook("UserPromptSubmit", prompt="anything new?")
             quiet = 0 if _MESSAGE.search(str(answer.get("additionalContext", ""))) else quiet + 1
             time.sleep(0.3)

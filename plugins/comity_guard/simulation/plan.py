@@ -23,8 +23,8 @@ class Plan(NamedTuple):
     url: str
     guarded: bool
     agents: int
-    until: float
-    """When it ends, in seconds since the epoch."""
+    seconds: float
+    """How long the agents work, once all of them are there."""
     seed: int
     files: tuple[str, ...] = FILES
 
@@ -50,7 +50,26 @@ class Plan(NamedTuple):
             facts[name] = Path(facts[name])
         return cls(**{**facts, "files": tuple(facts["files"])})
 
+    def begin(self) -> None:
+        """Let the agents begin."""
+        until = time.time() + self.seconds
+        fresh = self.folder / "until.new"
+        fresh.write_text(str(until), encoding="ascii")
+        fresh.replace(self._until)
+
     @property
     def left(self) -> float:
-        """Seconds until it ends."""
-        return self.until - time.time()
+        """Seconds until it ends; as many as it lasts while it has not begun."""
+        try:
+            return float(self._until.read_text(encoding="ascii")) - time.time()
+        except FileNotFoundError:
+            return self.seconds
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the agents may work."""
+        return self._until.exists()
+
+    @property
+    def _until(self) -> Path:
+        return self.folder / "until"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from comity_guard import naming, repository
 from comity_guard.meeting import is_shared, meeting
+from comity_guard.simulation.journal import read
 from comity_guard.simulation.plan import QUEUE, Plan
 from comity_guard.simulation.totals import Totals, count
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TASKS_PER_SECOND = 8
-_LONGEST_AFTER = 60.0
+_LONGEST_BEFORE, _LONGEST_AFTER = 60.0, 60.0
 
 
 class Run:
@@ -38,11 +39,10 @@ class Run:
             url=url,
             guarded=guarded,
             agents=agents,
-            until=time.time() + seconds,
+            seconds=seconds,
             seed=seed,
         )
         self._random = random.Random(seed)
-        self._seconds = seconds
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self.kills: list[str] = []
         """What was killed, in order."""
@@ -73,10 +73,12 @@ class Run:
 
     def perform(self, *, kills: int = 0) -> Totals:
         """Let the agents work, kill some of them and the session host meanwhile, and count what came of it."""
-        tasks = [f"task{number}" for number in range(round(self._seconds * _TASKS_PER_SECOND))]
+        tasks = [f"task{number}" for number in range(round(self.plan.seconds * _TASKS_PER_SECOND))]
         self._hand_out(tasks)
         for number in range(self.plan.agents):
             self._start(number)
+        self._wait_for_all()
+        self.plan.begin()
         for at in range(kills):
             self._sleep_until((at + 1) / (kills + 1))
             if at % 2:
@@ -87,8 +89,15 @@ class Run:
             process.wait(max(0.0, self.plan.left) + _LONGEST_AFTER)
         return count(self.plan)
 
+    def _wait_for_all(self) -> None:
+        deadline = time.monotonic() + _LONGEST_BEFORE
+        while sum(fact["what"] == "ready" for fact in read(self.plan.folder)) < self.plan.agents:
+            if time.monotonic() > deadline or any(process.poll() is not None for process in self._processes.values()):
+                raise RuntimeError(f"not all agents came up; see {self.plan.folder}")
+            time.sleep(0.05)
+
     def _sleep_until(self, part: float) -> None:
-        time.sleep(max(0.0, self.plan.left - self._seconds * (1 - part)))
+        time.sleep(max(0.0, self.plan.left - self.plan.seconds * (1 - part)))
 
     def _make_repository(self) -> None:
         plan = self.plan
