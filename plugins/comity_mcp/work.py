@@ -78,8 +78,7 @@ class Tools:
         mine = {lease.name: lease for lease in me.locks.mine()}
         wanted = [name for name in names if name not in mine]
         try:
-            if wanted:
-                me.locks.acquire_all(wanted, timeout=wait_seconds, ttl=ttl)
+            self._take(me, wanted, wait_seconds, ttl)
         except LockTimeout as error:
             holder = error.holders[0] if error.holders else None
             if holder is None:
@@ -93,6 +92,18 @@ class Tools:
             for name, path in names.items()
             if name in held
         ]
+
+    @staticmethod
+    def _take(me: Coordinator, names: list[str], wait_seconds: float, ttl: float | None) -> None:
+        """Take all of the names, in one order for everybody, or none."""
+        taken = []
+        try:
+            for name in sorted(names):
+                taken.append(me.locks.acquire(name, timeout=wait_seconds, ttl=ttl))  # noqa: PERF401 - released below
+        except BaseException:
+            for lease in taken:
+                lease.release()
+            raise
 
     def release(self, paths: list[Path]) -> list[str]:
         """Give leased files back before the session ends; answers those that were this session's."""
@@ -176,7 +187,6 @@ class Tools:
         return Work(
             id=task.id,
             queue=task.queue,
-            queued_by=one_line(task.pushed_by or "unknown"),
             payload=cleaned(json.dumps(task.payload, ensure_ascii=False), _LONGEST_PAYLOAD),
             attempt=task.attempts,
             attempts_left=max(0, task.max_attempts - task.attempts),
