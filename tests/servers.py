@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar, cast
 
 import pytest
 import redis
@@ -41,17 +41,30 @@ _USUAL_PORT = 6379
 
 
 class Server:
-    """A Redis server of the tests' own. `options` are those of redis.conf: ``["appendonly", "yes"]``."""
+    """A Redis server of the tests' own. `options` are those of redis.conf, as there: ``["appendonly", "yes"]``."""
 
     def __init__(self, binary: str, options: Sequence[str] = (), *, unix: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="comity-redis-"))
-        self.port = 0 if unix else free_port()
+        self.port = 0 if unix else self.new_port()
         self.socket_path = self.folder / "redis.sock"
-        self._options = [f"--{word}" if i % 2 == 0 else word for i, word in enumerate(options)]
-        self._binary, self._unix = binary, unix
+        self._options, self._binary, self._unix = tuple(options), binary, unix
         self._keeper: subprocess.Popen[str] | None = None
         self.pid = 0
         self.start()
+
+    def new_port(self) -> int:
+        """Return a port to listen on."""
+        return free_port()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not killed."""
+        return self._keeper is not None
+
+    def revive(self) -> None:
+        """Start it again if it was killed."""
+        if not self.runs:
+            self.start()
 
     @property
     def url(self) -> str:
@@ -64,10 +77,8 @@ class Server:
 
     def start(self) -> None:
         """Start it (again), with the same options, port and folder; return when it answers."""
-        where = ["--unixsocket", str(self.socket_path)] if self._unix else ["--bind", "127.0.0.1"]
-        fixed = ["--port", str(self.port), "--dir", str(self.folder), "--save", ""]
         self._keeper = subprocess.Popen(
-            ["sh", "-c", _KEEPER, "sh", self._binary, *fixed, *where, *self._options],
+            ["sh", "-c", _KEEPER, "sh", *self.command()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -80,6 +91,15 @@ class Server:
         except BaseException:
             self.kill()
             raise
+
+    def command(self) -> list[str]:
+        """Return the program and its arguments."""
+        where = ["unixsocket", str(self.socket_path)] if self._unix else ["bind", "127.0.0.1"]
+        words = ["port", str(self.port), "dir", str(self.folder), "save", '""', *where, *self._options]
+        lines = [f"{name} {value}\n" for name, value in zip(words[::2], words[1::2], strict=True)]
+        file = self.folder / "redis.conf"
+        file.write_text("".join(lines), encoding="utf-8")
+        return [self._binary, str(file)]
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + 10
@@ -142,12 +162,23 @@ class Server:
         self.close()
 
 
+class Closable(Protocol):
+    """What runs and is to be ended."""
+
+    def close(self) -> None:
+        """End it and remove what it left."""
+
+
+C = TypeVar("C", bound=Closable)
+
+
 class Servers:
     """The servers of one test process: one per version, shared by all tests, and extra ones."""
 
     def __init__(self) -> None:
         self._shared: dict[str, Server] = {}
-        self._extra: list[Server] = []
+        self._groups: dict[tuple[type[Closable], str], Closable] = {}
+        self._extra: list[Closable] = []
 
     def shared(self, version: str = DEFAULT_VERSION) -> Server:
         """Return the server of this version that all tests share; each uses a namespace of its own."""
@@ -155,11 +186,21 @@ class Servers:
             self._shared[version] = Server(binary(version))
         return self._shared[version]
 
+    def group(self, kind: type[C], version: str = DEFAULT_VERSION) -> C:
+        """Return the servers that belong together, ``kind(version)``, and that all tests share."""
+        found = self._groups.get((kind, version))
+        if found is None:
+            found = self._groups[kind, version] = kind(version)  # type: ignore[call-arg]
+        return cast("C", found)
+
     def start(self, *options: str, version: str = DEFAULT_VERSION, unix: bool = False) -> Server:
         """Start one that is the test's alone: ``start("appendonly", "yes")``."""
-        server = Server(binary(version), options, unix=unix)
-        self._extra.append(server)
-        return server
+        return self.alone(Server(binary(version), options, unix=unix))
+
+    def alone(self, servers: C) -> C:
+        """Have what the test started for itself ended after it."""
+        self._extra.append(servers)
+        return servers
 
     def close_extra(self) -> None:
         """End the extra ones."""
@@ -169,6 +210,8 @@ class Servers:
     def close(self) -> None:
         """End all."""
         self.close_extra()
+        while self._groups:
+            self._groups.popitem()[1].close()
         while self._shared:
             self._shared.popitem()[1].close()
 

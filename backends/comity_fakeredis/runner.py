@@ -30,9 +30,11 @@ class FakeRunner:
     not begun. Deadlines are not watched.
     """
 
+    cautious = False
+
     def __init__(self, server: FakeServer, where: str = "fakeredis://") -> None:
         """Take the server, and its address for errors and logs."""
-        self.where, self.server = where, server
+        self.where, self.server, self.outages = where, server, 0
         self._idle: list[FakeConnection] = []
         self._closed = self._forked = False
         forks.watch(self)
@@ -57,6 +59,7 @@ class FakeRunner:
         except BaseException as error:
             connection.close()
             if isinstance(error, redis.ConnectionError):
+                self.outages += 1
                 raise BackendUnavailable(self.where, str(error), step=op.name) from error
             raise
         self._idle.append(connection)

@@ -47,7 +47,7 @@ class Address:
     `where` is the address for errors and logs: ``redis://localhost:6379/0``.
     """
 
-    __slots__ = ("_async_class", "_class", "login", "options", "where")
+    __slots__ = ("_async_class", "_class", "login", "options", "primary", "where")
 
     def __init__(self, classes: Classes, options: Mapping[str, Any]) -> None:
         """Take the connection classes per colour (None: there is none) and redis-py's options."""
@@ -62,6 +62,8 @@ class Address:
         else:
             self.login = {name: kept.pop(name) for name in LOGIN if name in kept}
         self.options: dict[str, Any] = kept
+        self.primary = False
+        """Whether a connection is only good while the server there is a primary, which the handshake asks."""
         self.where = _shown(classes, options)
 
     @classmethod
@@ -122,6 +124,22 @@ class Address:
                     return cls(pair, options)
         is_async = isinstance(client, redis.asyncio.Redis)
         return cls((None, found) if is_async else (found, None), options)
+
+    def at(self, host: str, port: int, *, primary: bool = False) -> Address:
+        """Return the address of another server that lets the same user in, in the same way."""
+        classes = (self._class, self._async_class)
+        there = Address(classes, {**self.options, **self.login, "host": host, "port": port})
+        there.primary = primary
+        return there
+
+    def known_as(self, login: Mapping[str, Any]) -> Address:
+        """Return the same address for another user; `login` as in redis-py's options."""
+        return Address((self._class, self._async_class), {**self.options, **login})
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port."""
+        return str(self.options.get("host") or "localhost"), int(self.options.get("port") or 6379)
 
     def sync_class(self) -> tuple[SyncClass, dict[str, Any]]:
         """Return the blocking connection class and its options."""

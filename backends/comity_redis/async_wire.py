@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class AsyncWire(asyncio.Protocol):
     """A connected transport of ours. One exchange at a time; any error is the end of it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Make a wire that is not yet connected to anything."""
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, address: Address) -> None:
+        """Make a wire that is not yet connected to `address`."""
+        self._loop, self.address = loop, address
         self.transport: asyncio.Transport | None = None
         self.gone: asyncio.Future[None] = loop.create_future()
         """Done when the transport has let go of its socket."""
@@ -141,16 +141,16 @@ def _expire(waiter: asyncio.Future[Any]) -> None:
 async def aconnect(address: Address, seconds_left: float, step: str) -> AsyncWire:
     """Connect and log in within `seconds_left`, all of it together. Raises as `wire.connect`."""
     started = time.monotonic()
-    wire = AsyncWire(asyncio.get_running_loop())
+    wire = AsyncWire(asyncio.get_running_loop(), address)
     try:
         async with asyncio.timeout(seconds_left):
             cls, options = address.async_class()
             wire.take(await redis_py.aconnect(cls, options, seconds_left))
             granted = await handshake.acredentials(address.login)
-            greeting = handshake.greeting(address.login, granted)
+            greeting = handshake.greeting(address, granted)
             if greeting:
                 answers = await wire.ask(b"".join(greeting), len(greeting), seconds_left)
-                check_welcome(answers if len(greeting) > 1 else [answers], address.where, step)
+                check_welcome(answers if len(greeting) > 1 else [answers], address, step)
     except BaseException as error:
         wire.drop()
         waited = time.monotonic() - started

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from comity.errors import InvalidArgument
 from comity.ops import Effect
 from comity.ports import Capability
-from comity_redis.address import Address
 from comity_redis.conflicts import RedisConflicts
 from comity_redis.doctor import examine
 from comity_redis.keys import Keys
@@ -17,6 +16,7 @@ from comity_redis.locks import RedisLocks
 from comity_redis.op import command
 from comity_redis.presence import RedisPresence
 from comity_redis.pubsub import RedisPubSub
+from comity_redis.routes import route_from, route_to
 from comity_redis.runner import RedisRunner
 from comity_redis.script import Script, read_script
 from comity_redis.sequence import Sequence
@@ -71,13 +71,19 @@ class RedisBackend:
         self.signals = RedisSignals(runner, self._keys, verbs)
         self.tasks = RedisTasks(runner, self._keys, verbs)
 
+    @property
+    def outages(self) -> int:
+        """Changes whenever a connection was lost, or another server took over."""
+        return self._runner.outages
+
     @classmethod
     def from_url(cls, url: str, namespace: str) -> Self:
-        """Make the backend of a ``redis://``, ``rediss://`` or ``unix://`` URL.
+        """Make the backend of a ``redis://``, ``redis+sentinel://`` or ``redis+cluster://`` URL.
 
-        Raises `InvalidSetting` for one that cannot be used; nothing is connected yet.
+        Likewise with ``rediss`` for TLS, and of a ``unix://`` one. Raises `InvalidSetting` for one that cannot
+        be used; nothing is connected yet.
         """
-        return cls(RedisRunner(Address.parse(url)), namespace)
+        return cls(RedisRunner(route_to(url, Keys(namespace))), namespace)
 
     @classmethod
     def from_client(cls, client: object, namespace: str) -> Self:
@@ -86,13 +92,13 @@ class RedisBackend:
         Takes address, credentials and connection class; the client's pool is neither used nor closed.
         Raises `InvalidArgument` for a client that does not tell them.
         """
-        return cls(RedisRunner(Address.of(client)), namespace)
+        return cls(RedisRunner(route_from(client)), namespace)
 
     @classmethod
     def accepts(cls, client: object) -> bool:
         """Tell whether `from_client` takes this object."""
         try:
-            Address.of(client)
+            route_from(client)
         except InvalidArgument:
             return False
         return True
@@ -103,7 +109,8 @@ class RedisBackend:
 
     def listener(self, session: SessionRef | None) -> RedisEar:
         """Open an ear for `session` (None: topics only); closing the backend closes it."""
-        ear = RedisEar(self._runner.listener(), self._keys, session, self._ears.discard)
+        runner = self._runner
+        ear = RedisEar(runner.listener(), self._keys, session, self._ears.discard, cautious=runner.cautious)
         self._ears.add(ear)
         return ear
 
@@ -122,7 +129,7 @@ class RedisBackend:
             fields = yield command(self._runner, "drop", Effect.READ, list[bytes], "HKEYS", meta)
             topics = [f[len(b"topic:") :].decode() for f in fields if f.startswith(b"topic:")]
             keys = {*self._keys.all, *(self._keys.topic(topic) for topic in topics)}
-            script = Script(self._runner, read_script(FOLDER, "drop"), sorted(keys), name="drop")
+            script = Script(self._runner, read_script(FOLDER, "drop"), sorted(keys), name="drop", loose=True)
             dropped: int = yield script.call(int)
             return dropped
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
 from comity.errors import BackendUnfit
 from comity.model import Finding, Health
 from comity.ops import Effect
+from comity_redis.fitness import eviction, facts, too_old
 from comity_redis.op import command
 from comity_redis.sequence import Sequence
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from comity_redis.op import Runner
     from comity_redis.packing import Arg
 
-_OLDEST = (6, 2)
 _CLOCK_SLACK = 2.0
 """Seconds between the server's clock and ours that are worth a word; they harm nothing."""
 
@@ -36,7 +35,7 @@ def examine(runner: Runner, keys: Keys, *, in_process: bool) -> Op[Listing[Findi
         findings = [_clock((yield ask("TIME")))]
         if not in_process:
             try:
-                findings += _server(_info((yield ask("INFO"))))
+                findings += _server(facts((yield ask("INFO"))))
             except BackendUnfit as error:
                 findings.append(Finding(Health.WARN, "server", f"INFO is refused: {error.why}", error.fix))
             findings.append(_rights((yield from _writes(ask, keys))))
@@ -67,36 +66,33 @@ def _rights(refused: BackendUnfit | None) -> Finding:
     return Finding(Health.FAIL, "permissions", refused.why, refused.fix)
 
 
-def _info(text: bytes) -> dict[str, str]:
-    lines = text.decode(errors="replace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
-
-
 def _server(info: dict[str, str]) -> list[Finding]:
     version = info.get("redis_version", "?")
-    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if numbers >= _OLDEST:
-        found = [Finding(Health.OK, "version", f"Redis {version}")]
-    else:
+    if too_old(version):
         found = [Finding(Health.FAIL, "version", f"Redis {version}", "use Redis 6.2 or later")]
-
-    policy, limit = info.get("maxmemory_policy", "noeviction"), info.get("maxmemory", "0")
-    if policy == "noeviction" or policy.startswith("volatile-"):
-        said = f"{policy}, maxmemory {limit if limit != '0' else 'unlimited'}"
-        found.append(Finding(Health.OK, "eviction", said))
     else:
-        fix = "set maxmemory-policy noeviction: the server may drop a whole namespace at any time"
-        found.append(Finding(Health.FAIL, "eviction", policy, fix))
-
+        found = [Finding(Health.OK, "version", f"Redis {version}")]
+    found.append(eviction(info))
     if info.get("aof_enabled") == "1":
         found.append(Finding(Health.OK, "persistence", "append-only file"))
     else:
         fix = "set appendonly yes, or accept that a restart of the server ends every session and lease"
         found.append(Finding(Health.WARN, "persistence", "no append-only file", fix))
-
-    if info.get("role", "master") != "master":
-        found.append(Finding(Health.FAIL, "role", info["role"], "give the address of the primary"))
+    found.append(_replication(info))
     return found
+
+
+def _replication(info: dict[str, str]) -> Finding:
+    if info.get("role", "master") != "master":
+        return Finding(Health.FAIL, "role", info["role"], "give the address of the primary")
+    replicas = int(info.get("connected_slaves", "0"))
+    if not replicas:
+        return Finding(Health.OK, "role", "primary without replicas")
+    if int(info.get("min_slaves_good_slaves", "-1")) >= 0:
+        return Finding(Health.OK, "role", f"primary, {replicas} replicas, writes need some of them")
+    said = f"primary, {replicas} replicas; a fail-over may lose the last writes"
+    fix = "set min-replicas-to-write 1 and min-replicas-max-lag 10, so that a primary that is cut off takes no writes"
+    return Finding(Health.WARN, "role", said, fix)
 
 
 def _clock(answer: list[bytes]) -> Finding:

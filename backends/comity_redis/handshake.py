@@ -9,16 +9,20 @@ from comity_redis.packing import pack
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from comity_redis.address import Address
 
-def greeting(login: Mapping[str, Any], credentials: tuple[str, ...] | None) -> list[bytes]:
-    """Return the commands that log in, name the connection and choose the database, if any."""
-    commands = []
+
+def greeting(address: Address, credentials: tuple[str, ...] | None) -> list[bytes]:
+    """Return the commands that log in, name the connection, choose the database and ask for the role, if any."""
+    login, commands = address.login, []
     if credentials:
         commands.append(pack("AUTH", *credentials))
     if name := login.get("client_name"):
         commands.append(pack("CLIENT", "SETNAME", name))
     if db := int(login.get("db") or 0):
         commands.append(pack("SELECT", db))
+    if address.primary:
+        commands.append(pack("ROLE"))
     return commands
 
 

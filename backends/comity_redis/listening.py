@@ -7,6 +7,7 @@ while another reads it); other threads leave their commands in a queue and wake 
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import socket
 import threading
@@ -20,12 +21,12 @@ from comity_redis import forks
 from comity_redis.listener import Heard, Message, Subscribed
 from comity_redis.packing import pack
 from comity_redis.replies import MORE, ErrorReply, NotRedis, new_reader, refusal
-from comity_redis.wire import Wire, connect, raise_lost, readable
+from comity_redis.wire import Wire, raise_lost, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from comity_redis.address import Address
+    from comity_redis.route import Route
 
 _WHAT = "this listener"
 _STEP = "listener"
@@ -37,14 +38,16 @@ _PING = pack("PING")
 
 
 class RedisListener:
-    """A `Listener` on a Redis server, on a connection of its own.
+    """A `Listener` on the Redis server that a route leads to, on a connection of its own.
 
+    When another server takes over it goes there: scripts see only the listeners of their own server.
     While it is connecting to a server that does not answer, `next` may take 2 s more than its timeout.
     """
 
-    def __init__(self, address: Address) -> None:
-        """Take the address; the connection is made by the first `next`."""
-        self._address = address
+    def __init__(self, route: Route) -> None:
+        """Take the route; the connection is made by the first `next`."""
+        self._route = route
+        self._lookout = route.lookout()
         self._channels: dict[bytes, None] = {}
         self._outbox: deque[bytes] = deque()
         self._wire: Wire | None = None
@@ -59,6 +62,7 @@ class RedisListener:
         self._pinged_at: float | None = None
         self._pause, self._again_at = _FIRST_PAUSE, 0.0
         forks.watch(self)
+        route.watch(self)
 
     # -------------------------------------------------------------------------- from any thread
 
@@ -99,6 +103,10 @@ class RedisListener:
         with contextlib.suppress(OSError):  # full: it will wake anyhow; closed: nobody sleeps
             self._waker.send(b"\0")
 
+    def moved(self) -> None:
+        """Go to the server that serves now (any thread)."""
+        self._wake()
+
     def close(self) -> None:
         if self._closed or self._forked:
             return
@@ -120,6 +128,8 @@ class RedisListener:
         socks = [self._asleep, self._waker]
         if self._wire is not None:
             socks.append(self._wire.sock)
+        if self._lookout is not None and self._lookout.sock is not None:
+            socks.append(self._lookout.sock)
         return [sock.fileno() for sock in socks]
 
     def _check(self) -> None:
@@ -149,11 +159,16 @@ class RedisListener:
         now = time.monotonic()
         wire = self._wire
         try:
+            if wire is not None and wire.address is not self._route.address:
+                self._lose()
+                wire, self._again_at = None, 0.0
+            if wire is None and now >= self._again_at:
+                self._connect()
+                return []
+            deadline = min(deadline, self._look_out(now))
             if wire is None:
-                if now >= self._again_at:
-                    self._connect()
-                else:
-                    self._sleep(min(self._again_at, deadline) - now)
+                self._rest(min(self._again_at, deadline) - now)
+                self._drain()
                 return []
             with self._guard:
                 data = b"".join(self._outbox)
@@ -163,25 +178,35 @@ class RedisListener:
                 wire.sock.sendall(data)
             until = min(deadline, self._ping(wire, now))
             if not getattr(wire.sock, "pending", int)():
-                readable(wire.sock, max(0.0, until - now), self._asleep)
+                self._rest(until - now, wire.sock)
             self._drain()
             return self._read(wire)
         except (OSError, NotRedis) as error:
             self._lose()
             if isinstance(error, NotRedis):
-                raise_lost(error, self._address.where, _STEP, 0.0)
+                raise_lost(error, self._route.where, _STEP, 0.0)
             return []
+
+    def _look_out(self, now: float) -> float:
+        """Hear whether another server takes over; return when to do so again."""
+        if self._lookout is None:
+            return math.inf
+        again = self._lookout.tend(now)
+        self._lookout.read()
+        return again
 
     def _connect(self) -> None:
         pause = self._pause
         self._pause = min(pause * 2, _LAST_PAUSE)
         self._again_at = time.monotonic() + pause * random.uniform(0.5, 1.0)
-        wire = connect(self._address, time.monotonic() + _CONNECT, _STEP)
+        wire = self._route.connect(time.monotonic() + _CONNECT, _STEP)
         self._reader = new_reader()
         self._heard_at, self._pinged_at = time.monotonic(), None
         with self._guard:
             self._wire = wire
             self._outbox.clear()
+            if self._route.signpost is not None:
+                self._outbox.append(pack("SSUBSCRIBE", self._route.signpost))
             if self._channels:
                 self._outbox.append(pack("SUBSCRIBE", *self._channels))
                 self._pinged_at = self._heard_at  # its answer is as good as a PONG
@@ -192,7 +217,7 @@ class RedisListener:
         """Send a PING when it is time. Return when to look again; raise when its answer is late."""
         if self._pinged_at is not None:
             if now >= self._pinged_at + _PONG:
-                raise BackendUnavailable(self._address.where, "no answer to PING", step=_STEP)
+                raise BackendUnavailable(self._route.where, "no answer to PING", step=_STEP)
             return self._pinged_at + _PONG
         due = self._heard_at + (_BUSY_PING if self._busy else _IDLE_PING)
         if now < due:
@@ -216,16 +241,16 @@ class RedisListener:
                 break
             self._heard_at, self._pinged_at = time.monotonic(), None
             self._reader.feed(data)
-            while (reply := self._reader.gets()) is not MORE:
+            while self._wire is wire and (reply := self._reader.gets()) is not MORE:
                 self._sort(reply, heard)
-            if len(data) < 65536:  # noqa: PLR2004 - as much as was asked for: there may be more
+            if self._wire is not wire or len(data) < 65536:  # noqa: PLR2004 - as much as was asked for: there may be more
                 break
         return heard
 
     def _sort(self, reply: Any, heard: list[Heard]) -> None:
         if isinstance(reply, ErrorReply):
-            self._lose()
-            raise refusal(reply, self._address.where, _STEP)
+            self._obey(reply)
+            return
         self._pause = _FIRST_PAUSE
         if not isinstance(reply, list):  # +PONG, while nothing is subscribed
             return
@@ -233,10 +258,27 @@ class RedisListener:
             heard.append(Message(reply[1], reply[2]))
         elif reply[0] == b"subscribe":
             heard.append(Subscribed(reply[1]))
+        elif reply[0] == b"sunsubscribe":  # the server no longer serves the namespace
+            self._lose()
+            self._again_at = 0.0
 
-    def _sleep(self, seconds: float) -> None:
-        readable(self._asleep, max(0.0, seconds))
-        self._drain()
+    def _obey(self, error: ErrorReply) -> None:
+        """Go where an error answer points to, or raise what it means."""
+        if self._route.signpost is not None:
+            if "SSUBSCRIBE" in str(error).upper():  # Redis 6.2 has none, nor may everybody: steps will tell
+                return
+            if self._route.pointed(error):
+                self._lose()
+                self._again_at = 0.0
+                return
+        self._lose()
+        raise refusal(error, self._route.where, _STEP)
+
+    def _rest(self, seconds: float, *socks: socket.socket) -> None:
+        """Wait so long, or until there is something to be read."""
+        beside = None if self._lookout is None else self._lookout.sock
+        others = () if beside is None else (beside,)
+        readable(self._asleep, *socks, *others, timeout=max(0.0, seconds))
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -249,8 +291,12 @@ class RedisListener:
             self._outbox.clear()
         if wire is not None:
             wire.drop()
+            if wire.address is self._route.address:
+                self._route.lost(wire.address)
 
     def _let_go(self) -> None:
         self._lose()
+        if self._lookout is not None:
+            self._lookout.drop()
         self._asleep.close()
         self._waker.close()

@@ -43,7 +43,7 @@ class RedisLocks:
     def __init__(self, runner: Runner, keys: Keys, verbs: Verbs) -> None:
         self._runner = runner
         self._acquire = verbs.script("acquire", "locks.acquire")
-        self._release = verbs.script("release", "locks.release")
+        self._release = verbs.script("release", "locks.release", loose=True)
         self._withdraw = verbs.script("withdraw", "locks.withdraw")
         self._renew = verbs.script("renew", "locks.renew")
         self._preempt = verbs.script("preempt", "locks.preempt")
@@ -116,7 +116,7 @@ class RedisLocks:
             return self.withdraw(session, request_id, keep=False)
 
         who = (session.agent_id, session.incarnation)
-        return self._withdraw.call(parse, *who, request_id, 1 if keep else 0, undo=undo)
+        return self._withdraw.call(parse, *who, request_id, 1 if keep else 0, undo=undo, loose=not keep)
 
     def release(self, session: SessionRef, request_id: str, *, tell: bool = False) -> Op[Released]:
         """Free exactly this grant, as `comity.ports.Locks.release` says."""

@@ -9,10 +9,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from comity.errors import BackendUnavailable, Closed
-from comity_redis.async_wire import AsyncWire, aconnect
 
 if TYPE_CHECKING:
-    from comity_redis.address import Address
+    from comity_redis.async_wire import AsyncWire
+    from comity_redis.route import Route
 
 LIMIT = 64
 """Connections per event loop: ten thousand tasks must not open ten thousand connections."""
@@ -21,11 +21,11 @@ LIMIT = 64
 class LoopPool:
     """Connections of one event loop. All but `close` is called on that loop only."""
 
-    def __init__(self, address: Address, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop) -> None:
         self.loop, self.closed = loop, False
         self.idle: list[AsyncWire] = []
         self.wires: set[AsyncWire] = set()
-        self._address, self._slots = address, 0
+        self._route, self._slots = route, 0
         self._queue: deque[asyncio.Future[AsyncWire | None]] = deque()
 
     async def take(self, seconds_left: float, step: str) -> AsyncWire:
@@ -46,13 +46,17 @@ class LoopPool:
                 self._pass_on(turn.result())
             if isinstance(error, TimeoutError):
                 why = f"all {LIMIT} connections are in use"
-                raise BackendUnavailable(self._address.where, why, step=step, waited=seconds_left) from None
+                raise BackendUnavailable(self._route.where, why, step=step, waited=seconds_left) from None
             raise
         return wire or await self._open(seconds_left - (time.monotonic() - started), step)
 
     async def _open(self, seconds_left: float, step: str) -> AsyncWire:
+        deadline = time.monotonic() + seconds_left
         try:
-            wire = await aconnect(self._address, seconds_left, step)
+            wire = await self._route.aconnect(seconds_left, step)
+            while wire.address is not self._route.address:  # another server took over meanwhile
+                wire.drop()
+                wire = await self._route.aconnect(deadline - time.monotonic(), step)
         except BaseException:
             self._pass_on(None)
             raise
@@ -88,6 +92,8 @@ class LoopPool:
         if wire in self.idle:
             self.idle.remove(wire)
             self.drop(wire)
+            if wire.address is self._route.address:
+                self._route.lost(wire.address)
 
     def _pass_on(self, wire: AsyncWire | None) -> None:
         """Hand the next waiter a connection, or (None) the right to open one."""
@@ -100,6 +106,15 @@ class LoopPool:
             self.idle.append(wire)
         else:
             self._slots -= 1
+
+    def moved(self) -> None:
+        """End the connections to a server that serves no more, calls in flight too, from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        for wire in [wire for wire in self.wires if wire.address is not self._route.address]:
+            wire.drop()  # an idle one is forgotten by `_lost`; whoever waits for the answer drops a busy one
 
     def close(self) -> None:
         """End all connections, from any thread."""

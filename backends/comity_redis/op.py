@@ -33,6 +33,13 @@ class Runner(Protocol):
     where: str
     """The server's address without a password, for errors and logs."""
 
+    cautious: bool
+    """Whether an answer also says that replicas have what was done, so that a wake-up alone is none."""
+
+    @property
+    def outages(self) -> int:
+        """Changes whenever the server may have lost something it had answered."""
+
     def perform(self, op: RedisOp[Any], seconds_left: float) -> Any:
         """Send `op` and return its answer as the server gave it, undecoded (str is never used).
 
@@ -63,7 +70,7 @@ class Runner(Protocol):
 class RedisOp(Op[T], Generic[T]):
     """One write to the server and one read from it, with how to make a `T` of the answer."""
 
-    __slots__ = ("_parse", "_runner", "_undo", "data", "effect", "name", "replies", "sources")
+    __slots__ = ("_parse", "_runner", "_undo", "data", "effect", "loose", "name", "replies", "sources")
 
     def __init__(
         self,
@@ -76,13 +83,15 @@ class RedisOp(Op[T], Generic[T]):
         replies: int = 1,
         sources: tuple[Source, ...] = (),
         undo: Callable[[T | None], Op[object] | None] | None = None,
+        loose: bool = False,
     ) -> None:
         """Describe the step `name` that sends `data`, packed commands that give `replies` replies.
 
         With more than one reply the last is the answer. `sources` are the scripts that `data` calls
-        by hash. `parse` gets the answer (bytes, int, None or a list of these, never an error).
+        by hash. `parse` gets the answer (bytes, int, None or a list of these, never an error). A `loose`
+        step only renews or gives up: it is answered without replicas having it (see `frame`).
         """
-        self.name, self.effect, self.data = name, effect, data
+        self.name, self.effect, self.data, self.loose = name, effect, data, loose
         self.replies, self.sources = replies, sources
         self._runner, self._parse, self._undo = runner, parse, undo
 

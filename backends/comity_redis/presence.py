@@ -40,11 +40,11 @@ class RedisPresence:
     def __init__(self, runner: Runner, keys: Keys, verbs: Verbs) -> None:
         self._runner = runner
         self._announce = verbs.script("announce", "presence.announce")
-        self._heartbeat = verbs.script("heartbeat", "presence.heartbeat")
+        self._heartbeat = verbs.script("heartbeat", "presence.heartbeat", loose=True)
         self._look = verbs.script("look", "presence.look", effect=Effect.READ)
-        self._depart = verbs.script("depart", "presence.depart")
+        self._depart = verbs.script("depart", "presence.depart", loose=True)
         self._evict = verbs.script("evict", "presence.evict")
-        self._reap = verbs.script("reap", "presence.reap")
+        self._reap = verbs.script("reap", "presence.reap", loose=True)
         self._update = verbs.script("update", "presence.update")
         self._get = verbs.script("session", "presence.get", effect=Effect.READ)
         self._same = verbs.script("members", "presence.members", effect=Effect.READ)

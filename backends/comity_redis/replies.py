@@ -67,8 +67,10 @@ def is_forgotten_script(error: ErrorReply) -> bool:
 
 _LATER = re.compile(
     r"\b(?:LOADING|BUSY|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|UNBLOCKED)\b"
-    r"|max number of clients reached|FAILOVER|is being (?:paused|shut down)"
+    r"|max number of clients reached|FAILOVER|is being (?:paused|shut down)|used with replica instances"
 )
+_ELSEWHERE = re.compile(r"\b(?:READONLY|MASTERDOWN|CLUSTERDOWN|UNBLOCKED)\b|used with replica instances")
+_UNKNOWN = re.compile(r"unknown command [`'\"]?([\w.|]+)", re.IGNORECASE)
 _FULL = re.compile(r"\bOOM\b|command not allowed when used memory")
 _FIXES = (
     (r"\bNOAUTH\b|HELLO must be called", "give the password: redis://user:password@host"),
@@ -82,11 +84,28 @@ _FIXES = (
     ),
     (r"DB index|SELECT is not allowed", "use a database the server has; a cluster has only 0"),
     (r"unknown command|Unknown Redis command", "use a server with Lua scripts, Redis 6.2 or later"),
-    (r"\b(?:MOVED|ASK|CROSSSLOT)\b", "give the address of the node that serves this namespace"),
+    (r"cluster support disabled", "it is no cluster: write redis://host:6379/0"),
+    (r"\b(?:MOVED|ASK|CROSSSLOT)\b", "it is a cluster: write redis+cluster://host:6379"),
     (r"\bMISCONF\b", "the server cannot write its snapshot: free its disk"),
     (r"\bWRONGTYPE\b", "another program writes to this namespace's keys: choose another namespace"),
     (r"\bDENIED\b", "set a password on the server, or switch its protected mode off"),
 )
+
+
+def comes_back(error: ErrorReply) -> bool:
+    """Tell whether the same question may be answered later."""
+    return bool(_LATER.search(str(error)))
+
+
+def serves_no_more(error: ErrorReply) -> bool:
+    """Tell whether another server than this one has to be asked."""
+    return bool(_ELSEWHERE.search(str(error)))
+
+
+def lacking(error: ErrorReply) -> str:
+    """Return the command that the server does not know, "" when the error is another."""
+    match = _UNKNOWN.search(str(error))
+    return match[1].upper() if match else ""
 
 
 def refusal(error: ErrorReply, where: str, step: str) -> ComityError:

@@ -12,18 +12,23 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from comity.errors import BackendUnavailable, Closed, ComityError, Forked
+from comity.errors import Closed, ComityError, Forked
 from comity_redis import forks
+from comity_redis.address import Address
+from comity_redis.async_wire import aconnect
 from comity_redis.listening import RedisListener
 from comity_redis.loop_pool import LoopPool
-from comity_redis.replies import ErrorReply, error_in, is_forgotten_script, refusal
+from comity_redis.redirect import second_try
+from comity_redis.replies import ErrorReply, error_in, refusal, serves_no_more
+from comity_redis.route import Route
 from comity_redis.wire import Wire, connect, raise_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from comity_redis.address import Address
+    from comity_redis.async_wire import AsyncWire
     from comity_redis.op import RedisOp
+    from comity_redis.redirect import Send
 
 _WHAT = "this connection to Redis"
 _IDLE = 1.0
@@ -37,9 +42,15 @@ class RedisRunner:
     its own, at most `loop_pool.LIMIT`, and callers beyond that wait in order.
     """
 
-    def __init__(self, address: Address) -> None:
-        """Take the address; nothing is connected yet, so a server that is down is no error here."""
-        self.address, self.where = address, address.where
+    def __init__(self, way: Route | Address) -> None:
+        """Take the way to the server; nothing is connected yet, so a server that is down is no error here.
+
+        An address is a server that is taken as it is, without a look at whether it will do.
+        """
+        self.route = Route(way, examined=False) if isinstance(way, Address) else way
+        self.where = self.route.where
+        self._frame = self.route.frame
+        self.cautious = self._frame is not None and self._frame.replicas > 0
         self._idle: list[Wire] = []
         self._wires: set[Wire] = set()
         self._loops: dict[asyncio.AbstractEventLoop, LoopPool] = {}
@@ -47,6 +58,7 @@ class RedisRunner:
         self._closed = self._forked = False
         self._inherited: object = None
         forks.watch(self)
+        self.route.watch(self)
 
     # ------------------------------------------------------------------------------- blocking
 
@@ -59,37 +71,73 @@ class RedisRunner:
         else:
             if started - wire.used > _IDLE and wire.is_stale():
                 self._drop(wire)
+                self.route.lost(wire.address)
                 wire, seconds_left = self._connect(started + seconds_left, op.name)
         try:
-            answer = wire.ask(op.data, op.replies, seconds_left)
-            if op.replies != 1:
-                answer = error_in(answer) or answer[-1]
-            if answer.__class__ is ErrorReply and is_forgotten_script(answer) and op.sources:
-                answer = self._load(wire, op, started + seconds_left)
+            if self._frame is None:
+                answer = wire.ask(op.data, op.replies, seconds_left)
+                if op.replies != 1:
+                    answer = error_in(answer) or answer[-1]
+            else:
+                data, replies = self._frame.around(op, seconds_left)
+                answers = wire.ask(data, replies, seconds_left)
+                answer = self._frame.answer(op, answers if replies != 1 else [answers])
         except BaseException as error:
             self._failed(wire, error, op.name, started)
+            raise
+        if answer.__class__ is ErrorReply:
+            return self._second_try(wire, op, answer, started, seconds_left)
+        self._idle.append(wire)
+        if self._closed:
+            self._drop_idle()
+        return answer
+
+    def _second_try(self, wire: Wire, op: RedisOp[Any], error: ErrorReply, started: float, seconds_left: float) -> Any:
+        """Deal with an error answer, and raise what is left of it."""
+        deadline = time.monotonic() + seconds_left
+        plan = second_try(self.route, op, error, lambda: deadline - time.monotonic())
+        answer: Any = error
+        try:
+            send = next(plan)
+            while True:
+                if send.anew:
+                    self._drop(wire)
+                    self._drop_idle()
+                    wire, _ = self._connect(deadline, op.name)
+                send = plan.send(self._send(wire, send, deadline, op.name))
+        except StopIteration as stop:
+            answer = stop.value
+        except BaseException as failure:
+            self._failed(wire, failure, op.name, started)
             raise
         self._idle.append(wire)
         if self._closed:
             self._drop_idle()
         if answer.__class__ is ErrorReply:
-            raise self._refused(answer, op.name)
+            raise self._refused(wire, answer, op.name)
         return answer
+
+    @staticmethod
+    def _send(wire: Wire, send: Send, deadline: float, step: str) -> list[Any]:
+        guest = None if send.guest is None else connect(send.guest, deadline, step)
+        try:
+            answers = (guest or wire).ask(send.data, send.replies, deadline - time.monotonic())
+        finally:
+            if guest is not None:
+                guest.drop()
+        return answers if send.replies != 1 else [answers]
 
     def _connect(self, deadline: float, step: str) -> tuple[Wire, float]:
         self._check()
-        wire = connect(self.address, deadline, step)
-        with self._guard:
-            if not self._closed:
-                self._wires.add(wire)
-                return wire, deadline - time.monotonic()
-        wire.drop()
-        raise Closed(_WHAT)
-
-    def _load(self, wire: Wire, op: RedisOp[Any], deadline: float) -> Any:
-        """Load the scripts of `op` and send it again, in one write."""
-        answers = wire.ask(*_loading(op), deadline - time.monotonic())
-        return error_in(answers) or answers[-1]
+        while True:
+            wire = self.route.connect(deadline, step)
+            with self._guard:
+                if not self._closed and wire.address is self.route.address:
+                    self._wires.add(wire)
+                    return wire, deadline - time.monotonic()
+            wire.drop()
+            if self._closed:
+                raise Closed(_WHAT)
 
     def _failed(self, wire: Wire, error: BaseException, step: str, started: float) -> None:
         self._drop(wire)
@@ -98,6 +146,7 @@ class RedisRunner:
         self._drop_idle()
         if self._closed:
             raise Closed(_WHAT) from error
+        self.route.lost(wire.address)
         raise_lost(error, self.where, step, time.monotonic() - started)
 
     def _drop(self, wire: Wire) -> None:
@@ -113,11 +162,11 @@ class RedisRunner:
                 return
             self._drop(wire)
 
-    def _refused(self, answer: ErrorReply, step: str) -> ComityError:
-        error = refusal(answer, self.where, step)
-        if isinstance(error, BackendUnavailable):  # perhaps no longer the primary: connect afresh
+    def _refused(self, wire: Wire, answer: ErrorReply, step: str) -> ComityError:
+        if serves_no_more(answer):
+            self.route.lost(wire.address)
             self._drop_idle()
-        return error
+        return refusal(answer, self.where, step)
 
     # -------------------------------------------------------------------------------- asyncio
 
@@ -131,27 +180,73 @@ class RedisRunner:
             wire = await pool.take(seconds_left, op.name)
             seconds_left = deadline - time.monotonic()
         try:
-            answer = await wire.ask(op.data, op.replies, seconds_left)
-            if op.replies != 1:
-                answer = error_in(answer) or answer[-1]
-            if answer.__class__ is ErrorReply and is_forgotten_script(answer) and op.sources:
-                answers = await wire.ask(*_loading(op), deadline - time.monotonic())
-                answer = error_in(answers) or answers[-1]
+            if self._frame is None:
+                answer = await wire.ask(op.data, op.replies, seconds_left)
+                if op.replies != 1:
+                    answer = error_in(answer) or answer[-1]
+            else:
+                data, replies = self._frame.around(op, seconds_left)
+                answers = await wire.ask(data, replies, seconds_left)
+                answer = self._frame.answer(op, answers if replies != 1 else [answers])
         except BaseException as error:
-            pool.drop(wire)
-            if isinstance(error, Exception):
-                pool.drop_idle()
-                if self._closed:
-                    raise Closed(_WHAT) from error
-                raise_lost(error, self.where, op.name, time.monotonic() - started)
+            self._afailed(pool, wire, error, op.name, started)
+            raise
+        if answer.__class__ is ErrorReply:
+            return await self._asecond_try(pool, wire, op, answer, started, seconds_left)
+        pool.give(wire)
+        return answer
+
+    async def _asecond_try(
+        self, pool: LoopPool, wire: AsyncWire, op: RedisOp[Any], error: ErrorReply, started: float, seconds_left: float
+    ) -> Any:
+        """Deal with an error answer like `_second_try`."""
+        deadline = time.monotonic() + seconds_left
+        plan = second_try(self.route, op, error, lambda: deadline - time.monotonic())
+        answer: Any = error
+        held: AsyncWire | None = wire
+        try:
+            send = next(plan)
+            while True:
+                if send.anew:
+                    held = None
+                    pool.drop(wire)
+                    pool.drop_idle()
+                    held = wire = await pool.take(deadline - time.monotonic(), op.name)
+                send = plan.send(await self._asend(wire, send, deadline, op.name))
+        except StopIteration as stop:
+            answer = stop.value
+        except BaseException as failure:
+            self._afailed(pool, held, failure, op.name, started)
             raise
         pool.give(wire)
         if answer.__class__ is ErrorReply:
-            refused = refusal(answer, self.where, op.name)
-            if isinstance(refused, BackendUnavailable):
+            if serves_no_more(answer):
+                self.route.lost(wire.address)
                 pool.drop_idle()
-            raise refused
+            raise refusal(answer, self.where, op.name)
         return answer
+
+    @staticmethod
+    async def _asend(wire: AsyncWire, send: Send, deadline: float, step: str) -> list[Any]:
+        guest = None if send.guest is None else await aconnect(send.guest, deadline - time.monotonic(), step)
+        try:
+            answers = await (guest or wire).ask(send.data, send.replies, deadline - time.monotonic())
+        finally:
+            if guest is not None:
+                guest.drop()
+        return answers if send.replies != 1 else [answers]
+
+    def _afailed(self, pool: LoopPool, wire: AsyncWire | None, error: BaseException, step: str, started: float) -> None:
+        if wire is not None:
+            pool.drop(wire)
+        if not isinstance(error, Exception):
+            return
+        pool.drop_idle()
+        if self._closed:
+            raise Closed(_WHAT) from error
+        if wire is not None:
+            self.route.lost(wire.address)
+        raise_lost(error, self.where, step, time.monotonic() - started)
 
     def _new_pool(self) -> LoopPool:
         self._check()
@@ -161,14 +256,31 @@ class RedisRunner:
                 raise Closed(_WHAT)
             for other in [other for other in self._loops if other.is_closed()]:
                 self._loops.pop(other).close()
-            pool = self._loops[loop] = LoopPool(self.address, loop)
+            pool = self._loops[loop] = LoopPool(self.route, loop)
         return pool
 
     # ------------------------------------------------------------------------------------ both
 
+    @property
+    def outages(self) -> int:
+        """Changes whenever a connection was lost: what the server had been told may be lost with it."""
+        return self.route.outages
+
+    def moved(self) -> None:
+        if self._forked:
+            return
+        self._drop_idle()
+        with self._guard:
+            wires, pools = list(self._wires), list(self._loops.values())
+        for wire in wires:
+            if wire.address is not self.route.address:
+                wire.shut()  # wakes the thread that waits on it; that thread closes the socket
+        for pool in pools:
+            pool.moved()
+
     def listener(self) -> RedisListener:
         self._check()
-        return RedisListener(self.address)
+        return RedisListener(self.route)
 
     def close(self) -> None:
         self._end()
@@ -210,9 +322,3 @@ class RedisRunner:
 
     def __repr__(self) -> str:
         return f"<RedisRunner {self.where}>"
-
-
-def _loading(op: RedisOp[Any]) -> tuple[bytes, int]:
-    """Return the bytes that load the scripts of `op` and then perform it, and how many replies."""
-    loads = [source.load for source in op.sources]
-    return b"".join((*loads, op.data)), len(loads) + op.replies

@@ -67,7 +67,7 @@ def read_script(folder: Path, name: str) -> Source:
 class Script:
     """A script bound to a runner and to the keys of one namespace."""
 
-    __slots__ = ("_fixed", "_heads", "_runner", "effect", "name", "source", "sources")
+    __slots__ = ("_fixed", "_heads", "_runner", "effect", "loose", "name", "source", "sources")
 
     def __init__(
         self,
@@ -78,12 +78,14 @@ class Script:
         name: str,
         effect: Effect = Effect.WRITE,
         more_keys: int = 0,
+        loose: bool = False,
     ) -> None:
         """Bind `source` to its `keys`. `name` is the verb in traces and errors: ``"locks.acquire"``.
 
         With `more_keys` so many of the first arguments of each call are keys as well, after the others.
+        `loose` as in `RedisOp`.
         """
-        self._runner, self.source, self.name, self.effect = runner, source, name, effect
+        self._runner, self.source, self.name, self.effect, self.loose = runner, source, name, effect, loose
         self.sources = (source,)
         self._fixed = 3 + len(keys)
         whole = pack("EVALSHA", source.sha, len(keys) + more_keys, *keys)
@@ -103,11 +105,13 @@ class Script:
         parse: Callable[[Any], T],
         *args: Arg,
         undo: Callable[[T | None], Op[object] | None] | None = None,
+        loose: bool = False,
     ) -> RedisOp[T]:
         """Make the op that runs the script with `args` as ARGV.
 
         `parse` makes the result of the raw answer (bytes, int, None or a list of these). `undo` gets
-        that result, or None when it is not known, and returns the op that takes it back, if any.
+        that result, or None when it is not known, and returns the op that takes it back, if any. `loose`
+        makes this call so, whatever the script is.
         """
         return RedisOp(
             self._runner,
@@ -117,6 +121,7 @@ class Script:
             parse,
             sources=self.sources,
             undo=undo,
+            loose=loose or self.loose,
         )
 
     def packed(self, *args: Arg) -> Packed:

@@ -45,8 +45,8 @@ class RedisState:
         self._runner = runner
         self._put = verbs.script("put", "state.put", "published")
         self._delete = verbs.script("delete", "state.delete", "published")
-        self._void = verbs.script("void", "state.void", "published")
-        self._trim = verbs.script("trim", "state.trim")
+        self._void = verbs.script("void", "state.void", "published", loose=True)
+        self._trim = verbs.script("trim", "state.trim", loose=True)
         self._state, self._live = keys["state"], keys["live"]
         self._time = pack("TIME")
         self._first_deadline = pack("ZRANGE", self._live, 0, 0, "WITHSCORES")

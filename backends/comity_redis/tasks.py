@@ -27,13 +27,13 @@ class RedisTasks(RedisTaskViews):
         super().__init__(runner, keys)
         self._push = verbs.script("task_push", "tasks.push", "payloads")
         self._claim = verbs.script("task_claim", "tasks.claim", "payloads")
-        self._withdraw = verbs.script("task_withdraw", "tasks.withdraw", "payloads")
+        self._withdraw = verbs.script("task_withdraw", "tasks.withdraw", "payloads", loose=True)
         self._complete = verbs.script("task_complete", "tasks.complete", "payloads")
         self._fail = verbs.script("task_fail", "tasks.fail", "payloads")
         self._retry = verbs.script("task_retry", "tasks.retry", "payloads")
         self._remove = verbs.script("task_remove", "tasks.remove", "payloads")
-        self._take_back = verbs.script("task_remove", "tasks.take_back", "payloads")
-        self._trim = verbs.script("task_trim", "tasks.trim", "payloads")
+        self._take_back = verbs.script("task_remove", "tasks.take_back", "payloads", loose=True)
+        self._trim = verbs.script("task_trim", "tasks.trim", "payloads", loose=True)
 
     def push(self, push: TaskPush) -> Op[Pushed]:
         """Store a task, as `comity.ports.Tasks.push` says."""

@@ -23,11 +23,14 @@ class Verbs:
     def __init__(self, runner: Runner, keys: Keys) -> None:
         self._runner, self._keys = runner, keys
 
-    def script(self, verb: str, name: str, *more: str, effect: Effect = Effect.WRITE) -> Script:
-        """Return ``scripts/<verb>.lua`` on the namespace's fixed keys, then `more`; `name` is the step's."""
+    def script(self, verb: str, name: str, *more: str, effect: Effect = Effect.WRITE, loose: bool = False) -> Script:
+        """Return ``scripts/<verb>.lua`` on the namespace's fixed keys, then `more`; `name` is the step's.
+
+        `loose` is for verbs that only renew or give up: see `RedisOp`.
+        """
         source = read_script(FOLDER, verb)
         keys = [*self._keys.fixed, *(self._keys[key] for key in more)]
-        return Script(self._runner, source, keys, name=name, effect=effect)
+        return Script(self._runner, source, keys, name=name, effect=effect, loose=loose)
 
     def apart(self, verb: str, name: str, *keys: str, effect: Effect = Effect.WRITE, more_keys: int = 0) -> Script:
         """Return ``scripts/<verb>.lua`` on these keys alone; `more_keys` as in `Script`."""

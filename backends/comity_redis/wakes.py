@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+import attrs
+
 from comity.logs import corrupt
 from comity.model import Granted, Wake, WakeKind
 from comity_redis.listener import Message
@@ -24,8 +26,16 @@ class RedisEar:
     """Hears what concerns one session (None: topics only). The store's records are the truth."""
 
     def __init__(
-        self, listener: Listener, keys: Keys, session: SessionRef | None, forget: Callable[[RedisEar], None]
+        self,
+        listener: Listener,
+        keys: Keys,
+        session: SessionRef | None,
+        forget: Callable[[RedisEar], None],
+        *,
+        cautious: bool = False,
     ) -> None:
+        """Listen through `listener`. When `cautious`, a grant is only a reason to ask for it."""
+        self._cautious = cautious
         self.address = secrets.token_hex(8)
         self._listener, self._keys, self._forget = listener, keys, forget
         self._topics: dict[bytes, str] = {}
@@ -67,10 +77,11 @@ class RedisEar:
         if heard.channel.startswith(self._keys.prefix.encode() + b"p:"):
             return None  # unfollowed meanwhile
         try:
-            return _wake(heard.payload)
+            wake = _wake(heard.payload)
         except ValueError as error:
             corrupt("wake-up", repr(heard.channel), error)
             return None
+        return attrs.evolve(wake, granted=None) if self._cautious else wake
 
     def close(self) -> None:
         """Stop listening and free the connection (any thread, idempotent)."""

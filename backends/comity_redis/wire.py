@@ -32,11 +32,11 @@ class Hangup(Exception):
 class Wire:
     """A connected socket of ours. Used by one thread at a time; any error is the end of it."""
 
-    __slots__ = ("_buffer", "_feed", "_gets", "_recv_into", "_timeout", "sock", "used")
+    __slots__ = ("_buffer", "_feed", "_gets", "_recv_into", "_timeout", "address", "sock", "used")
 
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        """Take a connected socket. `deadline`: the monotonic time for its first exchange."""
-        self.sock, self.used = sock, time.monotonic()
+    def __init__(self, sock: socket.socket, address: Address, deadline: float) -> None:
+        """Take a socket connected to `address`. `deadline`: the monotonic time for its first exchange."""
+        self.sock, self.address, self.used = sock, address, time.monotonic()
         reader = new_reader()
         self._feed, self._gets = reader.feed, reader.gets
         self._recv_into, self._buffer = sock.recv_into, bytearray(65536)
@@ -85,7 +85,7 @@ class Wire:
 
     def is_stale(self) -> bool:
         """Tell whether the server closed it, or sent something nobody asked for, while it was idle."""
-        return readable(self.sock, 0)
+        return readable(self.sock, timeout=0.0)
 
     def shut(self) -> None:
         """End the connection from any thread: whoever waits on it is woken. The socket stays open."""
@@ -98,12 +98,12 @@ class Wire:
             self.sock.close()
 
 
-def readable(sock: socket.socket, timeout: float, *others: socket.socket) -> bool:
+def readable(*socks: socket.socket, timeout: float) -> bool:
     """Wait up to `timeout` seconds until one of the sockets can be read or was closed by its peer."""
     if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([sock, *others], [], [], timeout)[0])
+        return bool(select.select(socks, [], [], timeout)[0])
     poll = select.poll()
-    for each in (sock, *others):
+    for each in socks:
         poll.register(each, select.POLLIN)
     return bool(poll.poll(timeout * 1000))
 
@@ -123,13 +123,13 @@ def connect(address: Address, deadline: float, step: str) -> Wire:
         sock = redis_py.connect(cls, options, deadline)
     except (redis.RedisError, OSError) as error:
         raise no_connection(error, address.where, step, time.monotonic() - started) from error
-    wire = Wire(sock, deadline)
+    wire = Wire(sock, address, deadline)
     try:
-        greeting = handshake.greeting(address.login, handshake.credentials(address.login))
+        greeting = handshake.greeting(address, handshake.credentials(address.login))
         if greeting:
             left = deadline - time.monotonic()
             answers = wire.ask(b"".join(greeting), len(greeting), left)
-            check_welcome(answers if len(greeting) > 1 else [answers], address.where, step)
+            check_welcome(answers if len(greeting) > 1 else [answers], address, step)
     except BaseException as error:
         wire.drop()
         raise_lost(error, address.where, step, time.monotonic() - started)
@@ -137,11 +137,13 @@ def connect(address: Address, deadline: float, step: str) -> Wire:
     return wire
 
 
-def check_welcome(answers: list[Any], where: str, step: str) -> None:
-    """Raise the core's error when the server refused the login or the database."""
+def check_welcome(answers: list[Any], address: Address, step: str) -> None:
+    """Raise the core's error when the server refused the login or the database, or is not what it should be."""
     for answer in answers:
         if isinstance(answer, ErrorReply):
-            raise refusal(answer, where, step)
+            raise refusal(answer, address.where, step)
+    if address.primary and answers[-1][0] != b"master":
+        raise BackendUnavailable(address.where, "it is not the primary any more, or not yet", step=step)
 
 
 def raise_lost(error: BaseException, where: str, step: str, waited: float) -> None:

@@ -31,12 +31,17 @@ class BackendClass(Protocol):
         """Tell whether `from_client` takes `client` (optional, with it)."""
 
 
-_OURS = {"redis": "redis", "rediss": "redis", "unix": "redis", "fakeredis": "testing", "sqlite": ""}
+_OURS = {
+    **dict.fromkeys(("redis", "rediss", "unix"), "redis"),
+    **dict.fromkeys(("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"), "redis"),
+    "fakeredis": "testing",
+    "sqlite": "",
+}
 """Our schemes, and the extra that brings what each needs."""
 _NEEDED = {"redis": ("redis", "hiredis"), "testing": ("redis", "fakeredis", "lupa")}
 """What must be importable for each extra."""
 _PLAIN_AUTHORITY = re.compile(r"(\[[^\]@]*\]|[^:@]*)(:\d*)?")
-_SECRET_OPTION = re.compile(r"([?&;](?:password|passwd|pwd|pass|secret|token|auth)=)[^&;#]*", re.IGNORECASE)
+_SECRET_OPTION = re.compile(r"([?&;](?:\w+_)?(?:password|passwd|pwd|pass|secret|token|auth)=)[^&;#]*", re.IGNORECASE)
 
 
 def redact(url: str) -> str:

@@ -34,8 +34,8 @@ def ask(runner: Runner, *args: bytes | str | int) -> RedisOp[Any]:
     return command(runner, f"test.{args[0]!s}", Effect.READ, lambda answer: answer, *args)
 
 
-def echo(runner: Runner) -> RedisOp[list[Any]]:
-    return Script(runner, ECHO, ["key"], name="test.echo").call(list, "ü")
+def echo(runner: Runner, key: str = "key") -> RedisOp[list[Any]]:
+    return Script(runner, ECHO, [key], name="test.echo").call(list, "ü")
 
 
 def connections(server: Server) -> int:

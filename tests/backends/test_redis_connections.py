@@ -15,6 +15,7 @@ from comity.errors import BackendUnavailable
 from comity.testing.kit.rules import rule
 from comity_redis import loop_pool
 from comity_redis.address import Address
+from comity_redis.route import Route
 from comity_redis.runner import RedisRunner
 from tests.backends.calls import ask, auntil, closing
 
@@ -216,7 +217,7 @@ def test_a_connection_handed_to_a_task_that_is_just_cancelled_is_not_lost(
     monkeypatch.setattr(loop_pool, "LIMIT", 1)
 
     async def main() -> None:
-        pool = loop_pool.LoopPool(Address.parse(redis_server.url), asyncio.get_running_loop())
+        pool = loop_pool.LoopPool(Route(Address.parse(redis_server.url)), asyncio.get_running_loop())
         wire = await pool.take(5, "test")
         waiting = asyncio.create_task(pool.take(5, "test"))
         await asyncio.sleep(0)

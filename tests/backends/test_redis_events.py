@@ -322,7 +322,9 @@ def test_publishing_asks_as_much_of_a_long_topic_as_of_a_short_one(start_redis: 
                     )
                     op.run(5)
                 stats = client.info("commandstats")
-                assert not {"cmdstat_xrange", "cmdstat_xrevrange", "cmdstat_xread", "cmdstat_xinfo|stream"} & {*stats}
+                assert not {"cmdstat_xrange", "cmdstat_xrevrange", "cmdstat_xread", "cmdstat_xinfo|stream"} & {
+                    name for name, facts in stats.items() if facts["calls"]
+                }
                 return sum(stat["calls"] for name, stat in stats.items() if name != "cmdstat_info")
 
             commands(1)
