@@ -291,7 +291,7 @@ class RedisListener:
             self._outbox.clear()
         if wire is not None:
             wire.drop()
-            if wire.address is self._route.address:
+            if wire.address is self._route.address and not self._closed:
                 self._route.lost(wire.address)
 
     def _let_go(self) -> None:

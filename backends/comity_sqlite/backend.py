@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from comity.ports import Capability
 from comity_sqlite.address import path_of, url_of
@@ -42,6 +42,7 @@ class SqliteBackend:
     """
 
     capabilities: frozenset[Capability] = CAPABILITIES
+    outages: ClassVar[int] = 0  # what a transaction wrote is there, or the file is another: then the session is lost
 
     def __init__(self, path: Path, namespace: str, *, clock: HostClock | None = None) -> None:
         self.path, self.namespace = path, namespace

@@ -201,14 +201,17 @@ class Heart:
     def _list(self, ref: SessionRef) -> None:
         """Take in what the session holds, and tell what became of the leases that it no longer does."""
         session = self._session
-        known = session.holdings.known()
-        for lease, ask in session.take_in(ref, session.seam.run(session.backend.locks.own(ref), self._budget()), known):
+        known = session.known()
+        own = session.seam.run(session.backend.locks.own(ref), self._budget())
+        for lease, ask in session.take_in(ref, own, known):
             try:
-                reason = became(session.seam.run(ask, self._budget()))
+                reason = became(session.seam.run(ask, self._budget()), sure=known.sure)
             except ComityError:
                 reason = UNKNOWN
             if reason is not None:
                 lease.lose(reason)
+        for op in session.ghosts(ref, own):
+            session.seam.settle(op)
 
     def _ask(self, ref: SessionRef, sent: float) -> Beat:
         """Send a heartbeat, or only look where others keep the session alive and nothing is under way here."""

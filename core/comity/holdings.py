@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from comity.errors import LockLost
 from comity.hints import Hints
@@ -25,13 +25,27 @@ _OWN_BITS = 16
 """Bits of a renewal's number that tell whose it is; those above count."""
 _MAX_EARLY = 256
 """Wake-ups kept for requests nobody waits for yet (or any more: the flow gave up)."""
+_MAX_OVER = 10_000
+"""Requests remembered that are over for their flow, should the store come back with an earlier state."""
 
 
-def _remember(early: dict[str, T], request_id: str, word: T) -> None:
-    """Keep what was heard about a request, and forget the oldest of too many."""
+def _remember(early: dict[str, T], request_id: str, word: T, most: int = _MAX_EARLY) -> None:
+    """Keep what is known about a request, and forget the oldest of too many."""
     early[request_id] = word
-    if len(early) > _MAX_EARLY:
+    if len(early) > most:
         early.pop(next(iter(early)))
+
+
+class Known(NamedTuple):
+    """What a process knew before it asked the store."""
+
+    outages: int
+    """How often the store may have lost something."""
+    sure: bool
+    """Whether that was not the case since the last listing."""
+    held: frozenset[str]
+    waiting: frozenset[str]
+    """The request ids."""
 
 
 class Settable(Protocol):
@@ -241,6 +255,7 @@ class Holdings:
         self._early_losses: dict[str, str] = {}
         self.hints = Hints()
         """Who waits for something else than a grant."""
+        self._over: dict[str, None] = {}
 
     def add(self, lease: LeaseState) -> None:
         """Register a fresh grant; a loss that was heard of before counts."""
@@ -252,11 +267,13 @@ class Holdings:
 
     def remove(self, lease: LeaseState) -> None:
         """Forget a lease that was released or whose loss was told."""
-        self._leases.pop(lease.request_id, None)
+        self.drop(lease.request_id)
 
     def drop(self, request_id: str) -> None:
-        """Forget the lease of a request that its flow never had."""
-        self._leases.pop(request_id, None)
+        """Forget a request that is over for its flow: released, lost, withdrawn, or never had."""
+        with self._guard:
+            self._leases.pop(request_id, None)
+            _remember(self._over, request_id, None, _MAX_OVER)
 
     def leases(self) -> list[LeaseState]:
         """Return the present leases."""
@@ -333,21 +350,25 @@ class Holdings:
             if lease.expires_at is not None:
                 lease.loss()
 
-    def known(self) -> tuple[set[str], set[str]]:
-        """Return the request ids held and waited for, to compare with a listing asked for *after* this."""
-        return set(self._leases), set(self._waiters)
+    def known(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the request ids held and waited for."""
+        return frozenset(self._leases), frozenset(self._waiters)
 
-    def compare(self, own: Own, known: tuple[Iterable[str], Iterable[str]]) -> list[LeaseState]:
+    def compare(self, own: Own, known: Known) -> list[LeaseState]:
         """Correct what was `known` before the store was asked by its answer; return the leases gone without a word."""
         self._tell_losses(own.losses)
         held = {holder.request_id for holder in own.held}
         queued = {contender.request_id for contender in own.waiting}
-        leases, waits = known
-        for request_id in waits:
+        for request_id in known.waiting:
             if request_id not in queued:
                 self.grant(request_id, None)
-        there = (self._leases.get(request_id) for request_id in leases if request_id not in held)
+        there = (self._leases.get(request_id) for request_id in known.held if request_id not in held)
         return [lease for lease in there if lease is not None and lease.stands]
+
+    def ghosts(self, own: Own) -> list[str]:
+        """Return the requests that are over for their flows although the store has them: it lost what ended them."""
+        there = [*(each.request_id for each in own.held), *(each.request_id for each in own.waiting)]
+        return [request_id for request_id in there if request_id in self._over]
 
     def _tell_losses(self, losses: Iterable[Loss]) -> None:
         for loss in losses:

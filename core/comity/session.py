@@ -19,7 +19,7 @@ from comity import tiers
 from comity.calls import Calls
 from comity.claims import Claims
 from comity.errors import ClaimLost, Closed, Forked, LockLost, NotAnnounced, SessionLost
-from comity.holdings import Holdings, LeaseState
+from comity.holdings import Holdings, Known, LeaseState
 from comity.model import Announcement, Ended, Liveness
 
 if TYPE_CHECKING:
@@ -47,11 +47,16 @@ _LONGEST_INTERVAL = 10.0
 """Seconds between two looks of a process that acts for a session, however rarely that one is to be heard."""
 
 
-def became(answer: Renewed | Ended) -> str | None:
-    """Say what became of a lease that is gone without a note of its loss; None when it stands after all."""
+def became(answer: Renewed | Ended, *, sure: bool) -> str | None:
+    """Say what became of a lease that is gone without a note of its loss; None when it stands after all.
+
+    Unless it is `sure`, the store may have lost the lease itself.
+    """
     if not isinstance(answer, Ended):
         return None
-    return answer.reason or UNKNOWN if answer.lost else "another process that acts for its session released it"
+    if answer.lost or not sure:
+        return answer.reason or UNKNOWN
+    return "another process that acts for its session released it"
 
 
 class Phase(enum.Enum):
@@ -87,7 +92,7 @@ class OwnSession:
         self.deadline = 0.0
         self.last_answer = 0.0
         self.failures = 0
-        self.version = 0
+        self.version = self.outages = 0
         self.lost_reason = ""
         self.callbacks: list[Callable[[SessionLost], object]] = []
         self.when_lost: Callable[[], None] = lambda: None
@@ -200,6 +205,7 @@ class OwnSession:
             self.deadline = sent + self.info.session_ttl
             self.last_answer = sent
             self.failures, self.version, self.lost_reason = 0, announced.version, ""
+            self.outages = self.backend.outages
             self.phase = Phase.LIVE
             if self.calls is not None:
                 self.calls.beaten(sent)
@@ -213,14 +219,14 @@ class OwnSession:
                 return False
             self.ref, self.info, self.attached = ref, info, self.calls is not None
             self.deadline = sent + info.session_ttl
-            self.last_answer, self.version = sent, beat.version
+            self.last_answer, self.version, self.outages = sent, beat.version, self.backend.outages
             self.phase = Phase.LIVE
             if self.calls is not None:
                 self.calls.beaten(sent)
         return True
 
     def absorb(self, ref: SessionRef, beat: Beat, sent: float) -> bool:
-        """Take in a heartbeat's answer; tell whether what is held changed and must be listed."""
+        """Take in a heartbeat's answer; tell whether what is held changed, or may have, and must be listed."""
         if not beat.alive:
             self.lose(ref, beat.reason or "expired")
             return False
@@ -231,16 +237,24 @@ class OwnSession:
             self.deadline = max(self.deadline, sent + left)
             self.last_answer = max(self.last_answer, sent)
             self.failures = 0
-            return beat.version != self.version or self.holdings.adopted
+            return beat.version != self.version or self.holdings.adopted or not self.sure
 
     def heartbeat_failed(self) -> None:
         """Count a heartbeat that got no answer."""
         with self._guard:
             self.failures += 1
 
-    def take_in(
-        self, ref: SessionRef, own: Own, known: tuple[set[str], set[str]]
-    ) -> list[tuple[LeaseState, Op[Renewed | Ended]]]:
+    @property
+    def sure(self) -> bool:
+        """Whether the store cannot have lost anything since what is held was last compared with it."""
+        return self.backend.outages == self.outages
+
+    def known(self) -> Known:
+        """Return what is known, to compare with a listing asked for *after* this."""
+        outages = self.backend.outages
+        return Known(outages, outages == self.outages, *self.holdings.known())
+
+    def take_in(self, ref: SessionRef, own: Own, known: Known) -> list[tuple[LeaseState, Op[Renewed | Ended]]]:
         """Correct what was known before the listing `own` was asked for.
 
         A lease that is gone without a note of its loss was released by another process of the session, or that
@@ -249,11 +263,16 @@ class OwnSession:
         missing = self.holdings.compare(own, known)
         with self._guard:
             if self.ref is ref:
-                self.version = own.version
+                self.version, self.outages = own.version, known.outages
         for lease in missing[_ASKED_ABOUT:]:
             lease.lose(UNKNOWN)
         renew = self.backend.locks.renew  # one that is numbered 0 changes nothing and tells how the lease stands
         return [(lease, renew(ref, lease.request_id, 0, None)) for lease in missing[:_ASKED_ABOUT]]
+
+    def ghosts(self, ref: SessionRef, own: Own) -> list[Op[object]]:
+        """Return the steps that end what the store still has although this process gave it up: it lost the end."""
+        withdraw = self.backend.locks.withdraw
+        return [withdraw(ref, request_id, keep=False) for request_id in self.holdings.ghosts(own)]
 
     def lose(self, ref: SessionRef, reason: str) -> None:
         """Incarnation `ref` is over without its doing: once, for good, and told to everyone here."""

@@ -28,6 +28,7 @@ from tests.servers import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from comity_redis.listener import Heard, Listener
     from tests.servers import Server
 
 
@@ -81,6 +82,11 @@ def runner(pair: Pair) -> Iterator[RedisRunner]:
 
 def runner_on(url: str) -> RedisRunner:
     return RedisRunner(route_to(url, Keys("n")))
+
+
+def heard_until(listener: Listener, condition: Callable[[list[Heard]], object]) -> None:
+    """Listen until a condition holds, looking at what was just heard."""
+    until(lambda: condition(listener.next(0.02)))
 
 
 def port(runner: RedisRunner) -> int:
@@ -185,7 +191,8 @@ def test_a_sentinel_that_knows_nothing_new_does_not_keep_a_call_from_one_that_do
 def test_an_announced_switch_moves_the_listener_and_every_connection_at_once(pair: Pair, runner: RedisRunner) -> None:
     listener = runner.listener()
     listener.subscribe(b"news")
-    until(lambda: listener.next(0.05) or (listener.connected and pair.watchers[0].listeners))
+    heard_until(listener, lambda heard: (b"news",) in heard)
+    heard_until(listener, lambda _: pair.watchers[0].listeners)
     assert port(runner) == pair.old.port
     blocked: list[BaseException] = []
 
@@ -202,7 +209,7 @@ def test_an_announced_switch_moves_the_listener_and_every_connection_at_once(pai
     before = runner.outages
     pair.switch()
     started = time.monotonic()
-    until(lambda: (b"news",) in listener.next(0.05))
+    heard_until(listener, lambda heard: (b"news",) in heard)
     assert time.monotonic() - started < 1
     thread.join(1)
     assert isinstance(blocked[0], BackendUnavailable)
@@ -236,12 +243,12 @@ def test_a_lookout_whose_sentinel_is_gone_watches_from_another(start_redis: Call
     listener = runner.listener()
     listener.subscribe(b"news")
     first, second = pair.watchers
-    until(lambda: listener.next(0.02) or first.listeners)
+    heard_until(listener, lambda _: first.listeners)
     first.close()
-    until(lambda: listener.next(0.02) or second.listeners)
+    heard_until(listener, lambda _: second.listeners)
     pair.promote()
     second.switch(pair.new)
-    until(lambda: (b"news",) in listener.next(0.05))
+    heard_until(listener, lambda heard: (b"news",) in heard)
     assert port(runner) == pair.new.port
     listener.close()
     runner.close()
@@ -253,7 +260,8 @@ def test_sessions_go_on_where_the_data_is(pair: Pair) -> None:
     with comity.connect(backend, agent_id="ann") as ann, comity.connect(backend, agent_id="bob") as bob:
         lease = ann.locks.acquire("x")
         with pair.old.client() as client:
-            client.wait(1, 5000)
+            client.set("last", "write")
+            assert client.wait(1, 5000) == 1
         until(lambda: pair.watchers[0].listeners >= 2)
         pair.switch()
         assert bob.locks.holders("x")[0].token == lease.token

@@ -22,6 +22,7 @@ class Client:
 
 class ThirdParty:
     capabilities = frozenset()
+    outages = 0
     presence = locks = pubsub = signals = state = conflicts = tasks = None
 
     def __init__(self, url, namespace):

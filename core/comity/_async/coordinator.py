@@ -248,11 +248,14 @@ class AsyncCoordinator:
         if session.calls is not None:
             session.calls.beaten(sent)
         if session.absorb(ref, beat, sent):
-            known = session.holdings.known()
-            for lease, ask in session.take_in(ref, await space.seam.arun(space.backend.locks.own(ref)), known):
-                reason = became(await space.seam.arun(ask))
+            known = session.known()
+            own = await space.seam.arun(space.backend.locks.own(ref))
+            for lease, ask in session.take_in(ref, own, known):
+                reason = became(await space.seam.arun(ask), sure=known.sure)
                 if reason is not None:
                     lease.lose(reason)
+            for op in session.ghosts(ref, own):
+                await space.seam.asettle(op)
         return session.liveness
 
     async def update(self, *, status: str | None = None, metadata: Mapping[str, Any] | None = None) -> SessionInfo:

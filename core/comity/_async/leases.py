@@ -59,7 +59,7 @@ class AsyncLease(LeaseState):
         """Ask the store why the lease was over before its release: the news of it has not come yet."""
         try:
             ask = self._space.backend.locks.renew(self._ref, self.request_id, 0, None)
-            return became(await self._space.seam.arun(ask)) or _OVER
+            return became(await self._space.seam.arun(ask), sure=self._space.session.sure) or _OVER
         except ComityError:
             return _OVER
 
@@ -78,7 +78,7 @@ class AsyncLease(LeaseState):
             number = self.next_renewal(None if ttl is None else sent + ttl, latest)
             answer = await space.seam.arun(space.backend.locks.renew(self._ref, self.request_id, number, ttl_ms))
             if isinstance(answer, Ended):
-                self.lose(became(answer) or _OVER)
+                self.lose(became(answer, sure=space.session.sure) or _OVER)
                 self.ensure_held()
                 return
             self.extend(None if answer.ttl_ms is None else sent + answer.ttl_ms / 1000)

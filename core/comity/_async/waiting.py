@@ -193,11 +193,13 @@ class AsyncWait:
             raise LockTimeout(name, self._holders, waited) from error
         if isinstance(answer, Granted):
             return answer
+        space.session.holdings.drop(request.request_id)
         raise LockTimeout(name, self._holders, waited)
 
     async def _give_up(self) -> None:
         """Leave nothing behind."""
         space, request = self._space, self._request
+        space.session.holdings.drop(request.request_id)
         await space.seam.asettle(space.backend.locks.withdraw(request.session, request.request_id, keep=False))
 
     def _left(self) -> float:

@@ -250,11 +250,14 @@ class Coordinator:
         if session.calls is not None:
             session.calls.beaten(sent)
         if session.absorb(ref, beat, sent):
-            known = session.holdings.known()
-            for lease, ask in session.take_in(ref, space.seam.run(space.backend.locks.own(ref)), known):
-                reason = became(space.seam.run(ask))
+            known = session.known()
+            own = space.seam.run(space.backend.locks.own(ref))
+            for lease, ask in session.take_in(ref, own, known):
+                reason = became(space.seam.run(ask), sure=known.sure)
                 if reason is not None:
                     lease.lose(reason)
+            for op in session.ghosts(ref, own):
+                space.seam.settle(op)
         return session.liveness
 
     def update(self, *, status: str | None = None, metadata: Mapping[str, Any] | None = None) -> SessionInfo:

@@ -61,7 +61,7 @@ class Lease(LeaseState):
         """Ask the store why the lease was over before its release: the news of it has not come yet."""
         try:
             ask = self._space.backend.locks.renew(self._ref, self.request_id, 0, None)
-            return became(self._space.seam.run(ask)) or _OVER
+            return became(self._space.seam.run(ask), sure=self._space.session.sure) or _OVER
         except ComityError:
             return _OVER
 
@@ -80,7 +80,7 @@ class Lease(LeaseState):
             number = self.next_renewal(None if ttl is None else sent + ttl, latest)
             answer = space.seam.run(space.backend.locks.renew(self._ref, self.request_id, number, ttl_ms))
             if isinstance(answer, Ended):
-                self.lose(became(answer) or _OVER)
+                self.lose(became(answer, sure=space.session.sure) or _OVER)
                 self.ensure_held()
                 return
             self.extend(None if answer.ttl_ms is None else sent + answer.ttl_ms / 1000)

@@ -195,11 +195,13 @@ class Wait:
             raise LockTimeout(name, self._holders, waited) from error
         if isinstance(answer, Granted):
             return answer
+        space.session.holdings.drop(request.request_id)
         raise LockTimeout(name, self._holders, waited)
 
     def _give_up(self) -> None:
         """Leave nothing behind."""
         space, request = self._space, self._request
+        space.session.holdings.drop(request.request_id)
         space.seam.settle(space.backend.locks.withdraw(request.session, request.request_id, keep=False))
 
     def _left(self) -> float:

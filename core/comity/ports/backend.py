@@ -58,6 +58,13 @@ class Backend(Protocol):
         """What it guarantees."""
 
     @property
+    def outages(self) -> int:
+        """Changes whenever the store may have lost something it had answered: another server, a broken connection.
+
+        The heart then compares what its session holds with what the store knows, with the next heartbeat (X11).
+        """
+
+    @property
     def presence(self) -> Presence:
         """Which sessions live."""
 

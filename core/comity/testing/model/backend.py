@@ -34,7 +34,7 @@ class ModelBackend:
     """
 
     def __init__(self, name: str = "default", namespace: str = "default") -> None:
-        self.url = f"model://{name}"
+        self.url, self.outages = f"model://{name}", 0
         self.namespace = namespace
         self.capabilities = frozenset({Capability.PUSH, Capability.LOCAL_CLOCK})
         self.world = World.named(name)
