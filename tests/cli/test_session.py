@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import comity
@@ -107,3 +109,20 @@ def test_a_steward_evicts_a_session_with_a_reason(shell: Shell) -> None:
     assert ": hangs" in next(line for line in shell("events").stdout.splitlines() if "ann evicted by cli_" in line)
     missing = shell("sessions", "evict", "ann", "--json", "--reason", "hangs", COMITY_TIER="steward")
     assert json.loads(missing.stderr)["error"]["type"] == "NoSuchSession"
+
+
+def test_run_holds_its_lock_for_the_session_and_no_longer_than_it_runs(shell: Shell) -> None:
+    mine = {**begin(shell, "--id", "ann"), "COMITY_SESSION_TTL": "1"}
+    with shell.connect("bob") as bob:
+        show = "import os, time; print(os.environ['COMITY_LEASE_TOKEN'], flush=True); time.sleep(5)"
+        with shell.started("run", "--lock", "db", "--", sys.executable, "-c", show, stdin=None, **mine) as process:
+            assert process.stdout is not None
+            token = int(process.stdout.readline())
+            time.sleep(1.2)
+            (holder,) = bob.locks.holders("db")
+            assert (holder.agent_id, holder.token) == ("ann", token)
+            process.kill()  # its session goes on, and would hold the lock on
+            bob.locks.acquire("db", timeout=5.0).release()
+        assert bob.sessions.get("ann") is not None
+        assert shell("run", "--lock", "db", "--", sys.executable, "-c", "", **mine).returncode == 0
+        assert bob.locks.holders("db") == []

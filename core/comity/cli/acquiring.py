@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from comity.cli.screen import clean, err
 from comity.errors import ComityError
@@ -24,6 +25,32 @@ def acquire(me: Coordinator, name: str, *, timeout: float | None, quiet: bool, *
         return me.locks.acquire(name, timeout=timeout, **how)
     finally:
         late.cancel()
+
+
+class Renewing:
+    """Holds a lease by renewing it, from a thread of its own, for as long as the context lasts.
+
+    For a lease of a session that outlives this process: when that is killed, the lease ends all the same.
+    """
+
+    def __init__(self, lease: Lease, seconds: float) -> None:
+        """Take a lease that was acquired with a ttl of so many seconds."""
+        self._lease, self._seconds = lease, seconds
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="comity-renewing", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._left.wait(self._seconds / 3) and not self._lease.lost:
+            with contextlib.suppress(ComityError):  # the store is away: the lease itself tells when its time is over
+                self._lease.renew(self._seconds)
 
 
 def _say_who_holds(me: Coordinator, name: str) -> None:

@@ -38,8 +38,15 @@ class Target(NamedTuple):
 
         return comity.connect(self.url, namespace=self.namespace, session_type="cli", **more)
 
-    def acting(self, *, needs: str = "") -> "Coordinator":
-        """Act for the session of ``COMITY_SESSION``, else for one that ends with the command.
+    @property
+    def lasting(self) -> bool:
+        """Whether `acting` acts for a session that outlives the command."""
+        from comity.handles import VARIABLE
+
+        return bool(os.environ.get(VARIABLE))
+
+    def acting(self, *, needs: str = "", **joining: Any) -> "Coordinator":
+        """Act for the session of ``COMITY_SESSION``, else for one that ends with the command, connected with `joining`.
 
         `needs`: why only a session that outlives the command will do, as a clause such as ``"a lock is kept by a
         session that outlives the command"``. Then one must be named, or `InvalidSetting` says so.
@@ -48,12 +55,12 @@ class Target(NamedTuple):
         from comity.errors import InvalidSetting
         from comity.handles import VARIABLE
 
-        if os.environ.get(VARIABLE):
+        if self.lasting:
             return comity.attach(self.url, namespace=self.namespace)
         if needs:
             text = f'{needs}, and {VARIABLE} names none; begin one: eval "$(comity session start)"'
             raise InvalidSetting(text, setting=VARIABLE)
-        return self.joining()
+        return self.joining(**joining)
 
 
 def target(ctx: typer.Context, url: str | None, namespace: str | None, json: bool) -> Target:

@@ -1,5 +1,6 @@
 """``comity run``: hold a lease around a command."""
 
+import contextlib
 import enum
 import json as js
 from pathlib import PurePath
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from comity.cli.acquiring import acquire
+from comity.cli.acquiring import Renewing, acquire
 from comity.cli.exits import Exit, tell
 from comity.cli.options import Json, Namespace, Target, Url, examples, target
 from comity.cli.screen import clean, err
@@ -60,21 +61,24 @@ def run(
 ) -> None:
     """Hold a lock while a command runs; signals are passed on, the status is the command's."""
     from comity.cli.child import Interrupted, Signals
+    from comity.config import resolve
     from comity.errors import LockError, SessionError
 
     at = target(ctx, url, namespace, json)
     with Signals() as signals:
         try:
             # Only the program's name is told to others: arguments may hold secrets.
-            with at.joining(metadata={"command": PurePath(command[0]).name}) as me:
+            with at.acting(metadata={"command": PurePath(command[0]).name}) as me:
+                ttl = resolve().session_ttl if at.lasting else None  # else the lease ends with the session
                 try:
                     mode = "shared" if shared else "exclusive"
-                    how = {"mode": mode, "priority": priority, "strategy": strategy}
+                    how = {"mode": mode, "priority": priority, "strategy": strategy, "ttl": ttl}
                     lease = acquire(me, lock, timeout=timeout, quiet=quiet or at.json, **how)
                 except (LockError, SessionError) as error:
                     raise typer.Exit(tell(type(error).__name__, str(error), Exit.NOT_HAD, as_json=at.json)) from None
                 signals.keep()
-                status = _hold(at, lease, command, signals, on_lost, grace)
+                with contextlib.nullcontext() if ttl is None else Renewing(lease, ttl):
+                    status = _hold(at, lease, command, signals, on_lost, grace)
         except Interrupted as interrupted:
             status = Exit.SIGNALLED + interrupted.number
     raise typer.Exit(status)
