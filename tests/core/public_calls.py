@@ -136,6 +136,7 @@ LEFT_OUT = {
     "sessions.on_lost": "tells of one's own session, and asks nobody",
     "service.stop": "ends what runs here: from anywhere, as often as one likes",
     "service.wait": "waits for what runs here",
+    "tasks.worker": "makes a worker, which claims",
     "tasks.claim_unless": "what a worker asks, and no call of a user's",
 }
 

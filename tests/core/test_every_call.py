@@ -249,6 +249,10 @@ async def _claim(me: Any) -> Any:
     return await me.tasks.claim("q", timeout=0)
 
 
+async def _worker(me: Any) -> Any:
+    return me.tasks.worker("q", print)
+
+
 async def _service(me: Any) -> Any:
     return me.service
 
@@ -261,6 +265,7 @@ HANDLES: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "AsyncInbox": _inbox,
     "AsyncSignal": _signal,
     "AsyncClaim": _claim,
+    "AsyncWorker": _worker,
     "AsyncBackgroundService": _service,
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {"renew": (5.0,), "fail": ("why",), "__aexit__": (None, None, None)}

@@ -85,6 +85,7 @@ class Claim(ClaimState):
 
     def let_go(self) -> bool:
         """Give back as `give_back` does, in a moment: if the store is away the next heartbeats carry it."""
+        self._space.home.check()
         if not self.end():
             return False
         self._space.session.claims.remove(self)

@@ -74,6 +74,7 @@ class Worker:
         finished by then, or at a second signal, goes back to its queue, no attempt counted.
         Raises `SessionLost` when the session is lost and does not rejoin, and `LimitExceeded`.
         """
+        self._space.home.check()
         flag = self._flag = Flag()
         with on_termination(self._signalled):
             self._crew.start(self._loop, self._concurrency)
