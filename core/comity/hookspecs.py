@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from comity.jobs import Job
-    from comity.model import ConflictResult, SessionInfo
+    from comity.model import ConflictResult, Finding, SessionInfo
     from comity.strategies import Strategy
 
 hookspec = pluggy.HookspecMarker("comity")
@@ -57,6 +57,14 @@ def comity_service_jobs() -> Sequence[Job]:  # type: ignore[empty-body]
     """Offer jobs for the leader of the background service.
 
     Called once, when this session first leads. A job that cannot be used, or whose name is taken already, is refused.
+    """
+
+
+@hookspec
+def comity_findings() -> Sequence[Finding]:  # type: ignore[empty-body]
+    """Tell ``comity doctor`` what is well and what is not of the plugin's own business, with the fix.
+
+    Called once, by the doctor only, and may take a second. A plugin that raises is itself a finding.
     """
 
 

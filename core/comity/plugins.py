@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from comity.config import Settings
     from comity.jobs import Job
-    from comity.model import ConflictResult, ConflictStrategy, SessionInfo
+    from comity.model import ConflictResult, ConflictStrategy, Finding, SessionInfo
     from comity.registry import Implementation, PluginInfo
     from comity.strategies import Strategy
 
@@ -181,6 +181,16 @@ class PluginHost:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - other plugins' jobs stay
                 self._failed(impl, error)
         return jobs
+
+    def findings(self) -> list[Finding]:
+        """Ask the plugins what the doctor should say of them, at once."""
+        found: list[Finding] = []
+        for impl in self._implementations["comity_findings"]:
+            try:
+                found += list(impl.call({}))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - other plugins' findings stay
+                self._failed(impl, error)
+        return found
 
     def session_started(self, info: SessionInfo) -> None:
         """One's own session is announced."""

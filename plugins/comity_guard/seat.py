@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from comity import BackendUnavailable, LockLost, LockTimeout
+from comity import BackendUnavailable, ComityError, LockLost, LockTimeout
 from comity_guard import naming, processes, repository
 from comity_guard.envelope import one_line
 from comity_guard.handles import family
@@ -196,6 +196,12 @@ class Seat:
 
     def _told_lost(self, path: str, error: LockLost) -> None:
         """Keep in mind that somebody took a file away: its own end by time or with the session is no news."""
+        checkout = repository.find(os.path.dirname(path))
+        name = "" if checkout is None else naming.logical_name(checkout, path)
+        logical = self._leases.pop(name, None)
+        if logical is not None:
+            with contextlib.suppress(ComityError):
+                logical.release()  # it does not work on the file any more, in whichever tree
         if "ttl" not in error.reason and "session" not in error.reason:
             self.notices.append(f"The lease on {path} is lost: {error.reason}.")
 

@@ -113,6 +113,7 @@ def _plugins(me: "Coordinator") -> "Iterator[Finding]":
     from comity.model import Finding, Health
 
     me.plugins.cli_commands()
+    yield from me.plugins.findings()
     report = me.plugins.report()
     for each in report:
         where = f"{each.plugin}.{each.hook}" if each.hook else each.plugin

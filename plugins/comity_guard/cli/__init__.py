@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, Any
 from comity import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from comity.model import Finding
 
 
 class GuardCommands:
     """Offers the commands to ``comity``."""
 
     name = "comity_guard"
+
+    @hookimpl
+    def comity_findings(self) -> Sequence[Finding]:
+        """Return what the doctor should say of the guard."""
+        from comity_guard.cli.findings import findings
+
+        return findings()
 
     @hookimpl
     def comity_cli_commands(self) -> Mapping[str, Callable[..., Any]]:
