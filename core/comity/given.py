@@ -42,9 +42,12 @@ class Given:
         with self._guard:
             return Known(self._upto, tuple(number for number in self._open if number > self._upto), self._turn)
 
-    def take(self, signals: Iterable[StoredSignal], known: Known, *, every_type: bool) -> list[StoredSignal]:
+    def take(
+        self, signals: Iterable[StoredSignal], known: Known, handed: list[int], *, every_type: bool
+    ) -> list[StoredSignal]:
         """Note what the store gave beyond `known`; return what nobody here, such as another thread, was given.
 
+        `handed` gets its sequences, before anything else is noted: whoever is interrupted gives those back.
         `every_type`: whether it was asked for whatever there is.
         """
         fresh: list[StoredSignal] = []
@@ -53,6 +56,7 @@ class Given:
                 number = signal.sequence
                 if number > self._upto and number not in self._open and number not in self._settled:
                     fresh.append(signal)
+                    handed.append(number)
                     self._open[number] = self._now() + (signal.until_ms - signal.sent_ms) / 1000
             if every_type and fresh and known.turn == self._turn:
                 self._upto = max(self._upto, fresh[-1].sequence)

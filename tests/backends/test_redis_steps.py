@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from comity.errors import BackendFull, SessionLost
-from comity.model import Ended, Granted, Held, Mode, Queued, SessionInfo, WakeKind
+from comity.model import Ended, Granted, Held, Mode, NewSignal, Queued, SessionInfo, WakeKind
 from comity.testing.kit.rules import rule
 from comity_redis.keys import FS, Keys, owner
 from tests import servers
@@ -357,6 +357,12 @@ def test_every_step_is_legal_in_a_cluster(
         stage.run(backend.presence.update(ann, SessionInfo("ann", revision=1)))
         stage.run(backend.presence.reap())
         assert len(stage.run(backend.presence.members(None)).sessions or ()) == 2
+        signal = NewSignal(ann, "signal", "note", b"1", 60_000)
+        stage.run(backend.signals.send(signal, "bob", allow_offline=False))
+        stage.run(backend.signals.broadcast(NewSignal(ann, "all", "note", b"2", 60_000), ["bob"]))
+        assert len(stage.run(backend.signals.receive(bob, 0, (), None, 9))) == 2
+        assert stage.run(backend.signals.ack(bob, ["signal", "all.bob"])) == (True, True)
+        stage.run(backend.signals.trim(9))
         depart(there, ann, bob)
         stage.run(backend.drop())
 

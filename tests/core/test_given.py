@@ -11,7 +11,7 @@ def signals(*numbers: int, ttl_ms: int = 1000) -> list[StoredSignal]:
 
 
 def taken(given: Given, *numbers: int, every_type: bool = True) -> list[int]:
-    found = given.take(signals(*numbers), given.known(), every_type=every_type)
+    found = given.take(signals(*numbers), given.known(), [], every_type=every_type)
     return [signal.sequence for signal in found]
 
 
@@ -36,7 +36,7 @@ def test_an_answer_that_was_under_way_hands_nothing_out_twice() -> None:
     before = given.known()
     assert taken(given, 3, 5, every_type=False) == [3, 5]
     given.settle(3)
-    found = given.take(signals(3, 5, 7), before, every_type=False)
+    found = given.take(signals(3, 5, 7), before, [], every_type=False)
     assert [signal.sequence for signal in found] == [7]
 
 
@@ -55,7 +55,7 @@ def test_what_is_given_back_while_an_answer_is_under_way_is_not_passed_over() ->
     assert taken(given, 3, every_type=False) == [3]
     under_way = given.known()
     given.give_back(3)
-    assert [signal.sequence for signal in given.take(signals(5), under_way, every_type=True)] == [5]
+    assert [signal.sequence for signal in given.take(signals(5), under_way, [], every_type=True)] == [5]
     assert given.known()[:2] == (0, (5,))
     assert taken(given, 3) == [3]
 

@@ -104,10 +104,15 @@ class AsyncSignals:
         _check_limit(limit)
         if timeout is not None and not timeout >= 0:
             raise InvalidArgument("timeout", timeout, "give seconds, 0 not to wait, or None to wait for ever")
-        if timeout == 0:
-            return await self._reader.ask(wanted, limit, self._space.seam.deadline)
-        until = None if timeout is None else self._space.session.now() + timeout
-        return await self._reader.wait(wanted, limit, until, AsyncFlag(), _never)
+        handed: list[int] = []
+        try:
+            if timeout == 0:
+                return await self._reader.ask(wanted, limit, self._space.seam.deadline, handed)
+            until = None if timeout is None else self._space.session.now() + timeout
+            return await self._reader.wait(wanted, limit, until, AsyncFlag(), _never, handed)
+        except BaseException:
+            self._reader.give_back(handed)
+            raise
 
     def listen(self, *, types: str | Sequence[str] | None = None) -> AsyncInbox:
         """Yield signals as they come: an async iterator and context manager, see `AsyncInbox`."""

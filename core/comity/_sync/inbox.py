@@ -17,7 +17,7 @@ from comity.payloads import decode
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from comity._sync.space import Space
@@ -63,7 +63,7 @@ class Signal:
 
     def give_back(self) -> None:
         """Let this process be handed it again, as if it had not been; without effect once it is acknowledged."""
-        self._reader.give_back(self._sequence)
+        self._reader.give_back([self._sequence])
 
 
 class Reader:
@@ -73,14 +73,17 @@ class Reader:
         self._space = space
         self._given = Given(space.session.now)
 
-    def ask(self, types: tuple[str, ...] | None, limit: int, seconds: float) -> list[Signal]:
-        """Ask the store once, or again when another flow was given at the same time all that there was."""
+    def ask(self, types: tuple[str, ...] | None, limit: int, seconds: float, handed: list[int]) -> list[Signal]:
+        """Ask the store once, or again when another flow was given at the same time all that there was.
+
+        `handed` gets the sequences of what is returned; a caller that does not come to return it gives them back (X5).
+        """
         while True:
             ref = self._space.require("signals.receive")
             known = self._given.known()
             op = self._space.backend.signals.receive(ref, known.upto, known.beyond, types, limit)
             stored = self._perform("signals.receive", op, seconds)
-            found = self.read(self._given.take(stored, known, every_type=types is None))
+            found = self.read(self._given.take(stored, known, handed, every_type=types is None))
             if found or not stored:
                 return found
 
@@ -91,6 +94,7 @@ class Reader:
         until: float | None,
         flag: Flag,
         stopped: Callable[[], bool],
+        handed: list[int],
     ) -> list[Signal]:
         """Ask whenever something may have come, up to `until` on the backend's local clock or until `stopped`."""
         space = self._space
@@ -99,7 +103,7 @@ class Reader:
         space.ear.attend()
         try:
             with space.session.under_way():
-                return self._wait(types, limit, until, flag, stopped)
+                return self._wait(types, limit, until, flag, stopped, handed)
         finally:
             hints.remove(flag, WakeKind.SIGNAL)
             space.ear.attend()
@@ -111,13 +115,14 @@ class Reader:
         until: float | None,
         flag: Flag,
         stopped: Callable[[], bool],
+        handed: list[int],
     ) -> list[Signal]:
         space = self._space
         while not stopped():
             flag.clear()
             away: BackendUnavailable | None = None
             try:
-                found = self.ask(types, limit, self._patience(until))
+                found = self.ask(types, limit, self._patience(until), handed)
             except BackendUnavailable as error:
                 away, found = error, []
             left = self._left(until)
@@ -136,9 +141,10 @@ class Reader:
         self._given.settle(sequence)
         return done
 
-    def give_back(self, sequence: int) -> None:
-        """Let a signal be handed out here again, and wake whoever waits for one."""
-        self._given.give_back(sequence)
+    def give_back(self, sequences: Iterable[int]) -> None:
+        """Let signals be handed out here again, and wake whoever waits for one."""
+        for sequence in sequences:
+            self._given.give_back(sequence)
         self._space.session.holdings.hints.tell(WakeKind.SIGNAL)
 
     def read(self, stored: Sequence[StoredSignal]) -> list[Signal]:
@@ -199,6 +205,18 @@ class Inbox:
         return self
 
     def __next__(self) -> Signal:
+        handed: list[int] = []
+        try:
+            self._current = self._next(handed)
+            return self._current
+        except BaseException:
+            if handed:  # the body is not going to see it
+                self._current = None
+                self._reader.give_back(handed)
+            raise
+
+    def _next(self, handed: list[int]) -> Signal:
+        """Acknowledge the signal before and wait for the next; StopIteration when closed."""
         flag = self._flag
         if flag is None:
             flag = self._flag = Flag()
@@ -207,22 +225,20 @@ class Inbox:
                 if self._current is not None:
                     self._current.ack()
                     self._current = None
-                found = self._reader.wait(self._types, 1, None, flag, lambda: self._closed)
+                found = self._reader.wait(self._types, 1, None, flag, lambda: self._closed, handed)
             except Closed:
-                break
+                raise StopIteration from None
             except SessionLost:
                 if self._space.settings.on_lost != "rejoin":
                     raise
                 flag.clear()
                 if self._closed:
-                    break
+                    raise StopIteration from None
                 flag.wait(_UNHEARD_PAUSE)
                 continue
             if not found:
-                break
-            self._current = found[0]
+                raise StopIteration
             return found[0]
-        raise StopIteration
 
     def __enter__(self) -> Self:
         return self

@@ -109,6 +109,25 @@ class CancelledFlows(AsyncFlowTests):
             threads = [ann._heart.thread, *ann._ear.threads]  # noqa: SLF001
             await until(lambda threads=threads: not any(t and t.is_alive() for t in threads))  # type: ignore[misc]
 
+    @rule("X5", "G1")
+    async def test_a_cancelled_reading_loses_no_signal(self, stage: AsyncFlowStage) -> None:
+        ann, bob = await stage.join("ann"), await stage.join("bob")
+        await ann.signals.send("bob", "n", 1)
+        inbox = bob.signals.listen()
+
+        async def listen() -> None:
+            await inbox.__anext__()
+
+        for call in (bob.signals.receive, lambda: bob.signals.receive(timeout=5), listen):
+            async for done in cancelled_everywhere(call):
+                if not done:
+                    (signal,) = await bob.signals.receive()
+                    signal.give_back()
+            for signal in await bob.signals.peek():
+                assert signal.data == 1
+                bob.signals._reader.give_back([signal._sequence])  # noqa: SLF001 - whatever was handed out
+        inbox.close()
+
     @rule("X5")
     async def test_timing_out_from_outside_is_a_cancellation(self, stage: AsyncFlowStage) -> None:
         ann, bob = await stage.join("ann"), await stage.join("bob")

@@ -104,6 +104,27 @@ class InterruptedFlows(FlowTests):
 
         everywhere(attempt, check)
 
+    @rule("X5", "G1")
+    @pytest.mark.parametrize("how", ["at once", "waiting", "listening"])
+    def test_an_interrupted_reading_loses_no_signal(self, stage: FlowStage, how: str) -> None:
+        ann, bob = stage.join("ann"), stage.join("bob")
+        until(lambda: bob._ear.listening)  # noqa: SLF001
+        ann.signals.send("bob", "n", 1)
+        inbox = bob.signals.listen()
+        call = {
+            "at once": bob.signals.receive,
+            "waiting": lambda: bob.signals.receive(timeout=5),
+            "listening": lambda: [next(inbox)],
+        }[how]
+
+        def check(where: str) -> None:
+            found = bob.signals.receive()
+            assert [signal.data for signal in found] == [1], where
+            found[0].give_back()
+
+        everywhere(call, check)
+        inbox.close()
+
 
 def everywhere(
     call: Callable[[], Any],

@@ -241,15 +241,20 @@ class AsyncSignalTroubleFlows(AsyncFlowTests):
         assert len(await waiting.result(2.0)) == 1
 
     @rule("X4")
-    async def test_steps_that_are_lost_once_still_give_the_true_answer(self, stage: AsyncFlowStage) -> None:
+    @pytest.mark.parametrize("lost", ["request", "reply"])
+    async def test_steps_that_are_lost_once_still_give_the_true_answer(self, stage: AsyncFlowStage, lost: str) -> None:
         ann, bob = await stage.join("ann"), await stage.join("bob")
-        stage.faults(ann).lose_replies("signals.send", "signals.broadcast")
-        stage.faults(bob).lose_replies("signals.receive", "signals.ack")
+        for me, steps in ((ann, ("signals.send", "signals.broadcast")), (bob, ("signals.receive", "signals.ack"))):
+            for step in steps:
+                faults = stage.faults(me)
+                (faults.lose_requests if lost == "request" else faults.lose_replies)(step)
         await ann.signals.send("bob", "n", 1)
         assert list((await ann.signals.broadcast("n", 2)).delivered) == ["bob"]
         (signal, other) = await bob.signals.receive()
         assert [await signal.ack(), await other.ack()] == [True, True]
         assert await bob.signals.peek() == []
+        assert not stage.faults(ann).pending
+        assert not stage.faults(bob).pending
 
     @rule("G1")
     async def test_a_reader_that_dies_before_it_acknowledges_leaves_its_signals_to_the_next(

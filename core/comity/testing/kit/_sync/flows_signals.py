@@ -239,15 +239,20 @@ class SignalTroubleFlows(FlowTests):
         assert len(waiting.result(2.0)) == 1
 
     @rule("X4")
-    def test_steps_that_are_lost_once_still_give_the_true_answer(self, stage: FlowStage) -> None:
+    @pytest.mark.parametrize("lost", ["request", "reply"])
+    def test_steps_that_are_lost_once_still_give_the_true_answer(self, stage: FlowStage, lost: str) -> None:
         ann, bob = stage.join("ann"), stage.join("bob")
-        stage.faults(ann).lose_replies("signals.send", "signals.broadcast")
-        stage.faults(bob).lose_replies("signals.receive", "signals.ack")
+        for me, steps in ((ann, ("signals.send", "signals.broadcast")), (bob, ("signals.receive", "signals.ack"))):
+            for step in steps:
+                faults = stage.faults(me)
+                (faults.lose_requests if lost == "request" else faults.lose_replies)(step)
         ann.signals.send("bob", "n", 1)
         assert list((ann.signals.broadcast("n", 2)).delivered) == ["bob"]
         (signal, other) = bob.signals.receive()
         assert [signal.ack(), other.ack()] == [True, True]
         assert bob.signals.peek() == []
+        assert not stage.faults(ann).pending
+        assert not stage.faults(bob).pending
 
     @rule("G1")
     def test_a_reader_that_dies_before_it_acknowledges_leaves_its_signals_to_the_next(self, stage: FlowStage) -> None:
