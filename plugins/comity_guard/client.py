@@ -114,6 +114,8 @@ def _by_namespace(report: Report, url: str) -> list[tuple[str, Report]]:
     """Part a report by the repositories of the files it is about: the file decides, not the working directory."""
     shared, cwd = meeting.is_shared(url), report["cwd"]
     if report["kind"] == Kind.COMMAND:
+        if "git" not in report.get("command", ""):
+            return []
         from comity_guard.git_commands import sweeping
 
         found = sweeping(report.get("command", ""), cwd)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.benchmarks import locking, presence, serving, sharing, signalling
+from tests.benchmarks import hooking, locking, presence, serving, sharing, signalling
 from tests.servers import Servers
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ MEASUREMENTS: dict[str, Callable[[Server, Path, float], list[Table]]] = {
     "state": sharing.state,
     "state-among-much": sharing.state_among_much,
     "import": presence.importing,
+    "hook": hooking.hooks,
     "service": serving.serving,
 }
 
