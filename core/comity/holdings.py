@@ -96,6 +96,8 @@ class LeaseState:
         self.count = 1
         """How many acquisitions of a reentrant lease are open."""
         self._renewal = 0
+        self.lapsed = False
+        """Whether its own time is over by what is known here; another process of the session may have renewed it."""
         self.adopted = False
         """Whether another process of the session acquired it, or an earlier one."""
         self.told = False
@@ -139,6 +141,7 @@ class LeaseState:
             if reason is not None:
                 self.lose(reason)
             elif self._expires_at is not None and self._watchdog.now() >= self._expires_at:
+                self.lapsed = True
                 self.lose("its ttl ran out")
         return self._lost
 
@@ -267,7 +270,10 @@ class Holdings:
 
     def remove(self, lease: LeaseState) -> None:
         """Forget a lease that was released or whose loss was told."""
-        self.drop(lease.request_id)
+        if lease.lapsed:
+            self._leases.pop(lease.request_id, None)
+        else:
+            self.drop(lease.request_id)
 
     def drop(self, request_id: str) -> None:
         """Forget a request that is over for its flow: released, lost, withdrawn, or never had."""

@@ -179,6 +179,23 @@ class AsyncAttachedFlows(AsyncFlowTests):
             assert fresh.token == lease.token
             assert min(seconds, 30.0) - 5 < holder.expires_in <= min(seconds, 30.0)
 
+    @rule("S13", "L7")
+    async def test_a_lease_that_one_process_lets_lapse_stays_with_another_that_renewed_it(
+        self, stage: AsyncFlowStage
+    ) -> None:
+        ann, eve = await stage.join("ann"), await stage.join("eve", access_tier="STEWARD")
+        one = await stage.attach(ann.handle)
+        lease = await ann.locks.acquire("lock", ttl=0.3)
+        (same,) = await one.locks.mine("lock")
+        await same.renew(30.0)
+        await until(lambda: lease.lost, 2.0)  # by what is known there
+        await ann.locks.acquire("other")
+        await eve.locks.break_lock("other", "so that all is listed")
+        await ann.beat()
+        assert same.ensure_held()
+        assert [holder.token for holder in await eve.locks.holders("lock")] == [same.token]
+        assert await same.release()
+
     @rule("S13", "L8")
     async def test_every_process_learns_why_a_lease_was_lost_whoever_was_told_first(
         self, stage: AsyncFlowStage

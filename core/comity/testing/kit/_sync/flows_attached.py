@@ -177,6 +177,21 @@ class AttachedFlows(FlowTests):
             assert fresh.token == lease.token
             assert min(seconds, 30.0) - 5 < holder.expires_in <= min(seconds, 30.0)
 
+    @rule("S13", "L7")
+    def test_a_lease_that_one_process_lets_lapse_stays_with_another_that_renewed_it(self, stage: FlowStage) -> None:
+        ann, eve = stage.join("ann"), stage.join("eve", access_tier="STEWARD")
+        one = stage.attach(ann.handle)
+        lease = ann.locks.acquire("lock", ttl=0.3)
+        (same,) = one.locks.mine("lock")
+        same.renew(30.0)
+        until(lambda: lease.lost, 2.0)  # by what is known there
+        ann.locks.acquire("other")
+        eve.locks.break_lock("other", "so that all is listed")
+        ann.beat()
+        assert same.ensure_held()
+        assert [holder.token for holder in eve.locks.holders("lock")] == [same.token]
+        assert same.release()
+
     @rule("S13", "L8")
     def test_every_process_learns_why_a_lease_was_lost_whoever_was_told_first(self, stage: FlowStage) -> None:
         ann, eve = stage.join("ann"), stage.join("eve", access_tier="STEWARD")
