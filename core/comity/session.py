@@ -186,8 +186,11 @@ class OwnSession:
 
     @property
     def seen(self) -> int:
-        """Up to which version this process answers for what the session lost; one of several leaves that to others."""
-        return self.version if self.calls is None else 0
+        """Up to which version this process answers for what the session lost: it leaves that to one that owns it.
+
+        Where none does, whoever is there answers, so that notes of losses do not pile up: the others ask the store.
+        """
+        return self.version if self.calls is None or self.info.pid == 0 else 0
 
     # Its life
 

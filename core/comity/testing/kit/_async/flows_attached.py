@@ -223,6 +223,20 @@ class AsyncAttachedFlows(AsyncFlowTests):
         await ann.beat()
         assert "stuck since noon" in (lease.loss() or "")
 
+    @rule("S13", "L8")
+    async def test_losses_of_a_session_that_no_process_owns_do_not_pile_up(self, stage: AsyncFlowStage) -> None:
+        start, eve = await stage.join("ann", detached=True), await stage.join("eve", access_tier="STEWARD")
+        one, two = await stage.attach(start.handle), await stage.attach(start.handle)
+        lease = await one.locks.acquire("lock")
+        one._ear.close()  # noqa: SLF001 - nothing is heard
+        await eve.locks.break_lock("lock", "stuck since noon")
+        for _ in range(2):
+            await two.beat()
+        own = await two._space.seam.arun(two.backend.locks.own(two._session.ref))  # type: ignore[arg-type]  # noqa: SLF001
+        assert own.losses == ()
+        await one.beat()
+        assert "stuck since noon" in (lease.loss() or "")
+
     @rule("S13", "S7")
     async def test_all_who_act_for_a_session_are_told_when_one_of_them_ends_it(self, stage: AsyncFlowStage) -> None:
         ann, bob = await stage.join("ann", on_lost="rejoin"), await stage.join("bob")

@@ -217,6 +217,20 @@ class AttachedFlows(FlowTests):
         ann.beat()
         assert "stuck since noon" in (lease.loss() or "")
 
+    @rule("S13", "L8")
+    def test_losses_of_a_session_that_no_process_owns_do_not_pile_up(self, stage: FlowStage) -> None:
+        start, eve = stage.join("ann", detached=True), stage.join("eve", access_tier="STEWARD")
+        one, two = stage.attach(start.handle), stage.attach(start.handle)
+        lease = one.locks.acquire("lock")
+        one._ear.close()  # noqa: SLF001 - nothing is heard
+        eve.locks.break_lock("lock", "stuck since noon")
+        for _ in range(2):
+            two.beat()
+        own = two._space.seam.run(two.backend.locks.own(two._session.ref))  # type: ignore[arg-type]  # noqa: SLF001
+        assert own.losses == ()
+        one.beat()
+        assert "stuck since noon" in (lease.loss() or "")
+
     @rule("S13", "S7")
     def test_all_who_act_for_a_session_are_told_when_one_of_them_ends_it(self, stage: FlowStage) -> None:
         ann, bob = stage.join("ann", on_lost="rejoin"), stage.join("bob")
