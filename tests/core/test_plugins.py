@@ -62,7 +62,12 @@ def test_every_lifecycle_hook_has_a_typed_method_that_passes_its_arguments_on(
 ) -> None:
     recorder = Recorder()
     host = host_of(recorder)
-    assert set(CALLS) == set(HOOKS) - {"comity_strategies", "comity_cli_commands", "comity_service_jobs"}
+    assert set(CALLS) == set(HOOKS) - {
+        "comity_strategies",
+        "comity_cli_commands",
+        "comity_service_jobs",
+        "comity_findings",
+    }
     for method, arguments in CALLS.values():
         getattr(host, method)(*arguments)
     host.close(5)
