@@ -32,14 +32,21 @@ class Given:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._guard = threading.Lock()
+        self._reader: object = None
         self._upto = self._turn = 0
         self._open: dict[int, float] = {}
         self._settled: dict[int, None] = {}
         self._tidy_at = _FEW
 
-    def known(self) -> Known:
-        """Return what the store need not give again."""
+    def known(self, reader: object) -> Known:
+        """Return what the store need not give again to this `reader`: an incarnation.
+
+        A new one names each signal: the store may have lost its data and count from somewhere else.
+        """
         with self._guard:
+            if self._reader != reader:
+                self._reader, self._upto = reader, 0
+                self._turn += 1
             return Known(self._upto, tuple(number for number in self._open if number > self._upto), self._turn)
 
     def take(

@@ -80,7 +80,7 @@ class Reader:
         """
         while True:
             ref = self._space.require("signals.receive")
-            known = self._given.known()
+            known = self._given.known(ref)
             op = self._space.backend.signals.receive(ref, known.upto, known.beyond, types, limit)
             stored = self._perform("signals.receive", op, seconds)
             found = self.read(self._given.take(stored, known, handed, every_type=types is None))
