@@ -99,6 +99,10 @@ class Roster:
         place = min(self._places, key=lambda place: (place.due, place.ran_at), default=None)
         return None if place is None or place.due > now else place.job
 
+    def failed_like(self, job: Job, error: BaseException) -> bool:
+        """Tell whether the job's last run failed in the same way."""
+        return any(place.job is job and place.report.error == _told(error) for place in self._places)
+
     def ran(
         self,
         job: Job,
@@ -120,7 +124,7 @@ class Roster:
             last_run_ms=at_ms,
             last_seconds=took,
             longest_seconds=max(report.longest_seconds, took),
-            error="" if error is None else f"{type(error).__name__}: {error}"[:_LONGEST_ERROR],
+            error="" if error is None else _told(error),
             counts=dict(counts),
         )
         if error is None and turn.next_in is not None:
@@ -131,6 +135,10 @@ class Roster:
     def reports(self) -> tuple[JobReport, ...]:
         """Return how each job fares, in their order."""
         return tuple(place.report for place in self._places)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
 
 
 def check_job(job: object) -> Job:

@@ -12,6 +12,7 @@ from comity.cli.demo import command as demo
 from comity.cli.exits import Exit, status_of, tell
 from comity.cli.options import Json, Namespace, Url, examples, target
 from comity.cli.screen import PipeClosed, clean, err
+from comity.cli.service import command as service
 from comity.errors import ComityError
 
 EPILOG = examples(
@@ -81,6 +82,15 @@ _OURS: dict[str, _Command | _Group] = {
             "get": (tasks.get, "One with all its facts.", tasks.GET_EPILOG),
             "retry": (working.retry, "A dead one begins anew.", working.RETRY_EPILOG),
             "remove": (working.remove, "Delete one.", working.REMOVE_EPILOG),
+        },
+    ),
+    "service": _Group(
+        "The background service.",
+        {
+            "start": (service.start, "Make sure that it runs.", service.START_EPILOG),
+            "stop": (service.stop, "Ask it to stop.", service.STOP_EPILOG),
+            "status": (service.status, "Who leads, how jobs fare.", service.STATUS_EPILOG),
+            "logs": (service.logs, "What it wrote.", service.LOGS_EPILOG),
         },
     ),
     "doctor": (doctor.doctor, "What is wrong, and the fix.", doctor.EPILOG),

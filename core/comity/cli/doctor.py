@@ -97,7 +97,28 @@ def _store(me: "Coordinator") -> "Iterator[Finding]":
         yield Finding(Health.FAIL, "store", str(error), "see the message")
         return
     yield Finding(Health.OK, "sessions", f"{live} live, {held} leases held")
+    yield from _service(me)
     yield Finding(Health.OK, "guarantees", ", ".join(sorted(each.value for each in me.capabilities)))
+
+
+def _service(me: "Coordinator") -> "Iterator[Finding]":
+    from comity.model import Finding, Health
+
+    found = me.service.get_status()
+    where = f"namespace {me.namespace}"
+    if found.trouble and found.is_led:
+        fix = "look at its process; a steward deposes it: `comity service stop`, else break the lock comity/service"
+        yield Finding(Health.WARN, "service", f"{where}: {found.trouble}", fix)
+    elif found.trouble:
+        yield Finding(Health.WARN, "service", f"{where}: {found.trouble}", "start one: `comity service start`")
+    elif found.is_led:
+        also = f", {len(found.standbys)} standing by" if found.standbys else ""
+        yield Finding(Health.OK, "service", f"{where}: {found.leader} leads{also}")
+    else:
+        yield Finding(Health.OK, "service", f"{where}: nobody leads, and nobody has to")
+    for name, error in found.errors.items():
+        fix = "see `comity service logs` of whoever leads"
+        yield Finding(Health.WARN, "service job", f"{where}: {name} failed: {error}", fix)
 
 
 def _speed(what: str, took: float) -> "Finding":

@@ -36,7 +36,13 @@ class Target(NamedTuple):
         """Connect and join as a session that ends with the command, whatever ``COMITY_SESSION`` says."""
         import comity
 
-        return comity.connect(self.url, namespace=self.namespace, session_type="cli", **more)
+        return comity.connect(self.url, namespace=self.namespace, **{"session_type": "cli", **more})
+
+    def attaching(self, handle: str) -> "Coordinator":
+        """Act for the session of this handle."""
+        import comity
+
+        return comity.attach(self.url, handle, namespace=self.namespace)
 
     @property
     def lasting(self) -> bool:

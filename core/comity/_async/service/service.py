@@ -191,7 +191,8 @@ class AsyncBackgroundService:
         """Hear a request to stop (on the dispatcher's thread)."""
         lease = self._lease
         if request.token is None or (lease is not None and lease.token == request.token):
-            self._leave(f"asked to by {request.by}: {request.reason}")
+            own = request.by == self._coordinator.agent_id  # another process that acts for it
+            self._leave(request.reason if own else f"asked to by {request.by}: {request.reason}")
 
     def _leave(self, why: str) -> None:
         """Let it end soon (any thread)."""
@@ -205,6 +206,7 @@ class AsyncBackgroundService:
         try:
             while not self._leaving and await self._is_live():
                 await self._stand()
+            log(logging.INFO, "service_left", agent_id=self._coordinator.agent_id, why=self._leaving or "it departed")
         except Exception as error:  # noqa: BLE001 - told to who starts it, and to the log
             self._failure = error
             level = logging.WARNING if isinstance(error, ComityError) else logging.ERROR

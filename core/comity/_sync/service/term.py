@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -69,19 +70,24 @@ class Term:
 
     def _go_on(self) -> float:
         """Do the next thing that is due; return the seconds until there is another."""
-        if self._roster is None:
-            try:
-                before = self._reports.begin()
-            except BackendUnavailable:
-                return _REPORT_SOON
-            self._roster = Roster(self._jobs, self._now(), () if before is None else before.jobs)
-        job = self._roster.due(self._now())
+        try:
+            roster = self._begun()
+        except BackendUnavailable:
+            return _REPORT_SOON
+        job = roster.due(self._now())
         if job is not None:
-            self._perform(self._roster, job)
+            self._perform(roster, job)
         overdue = self._now() - self._report_at
         if overdue >= _REPORT_SOON or (job is None and overdue >= 0):
-            self._report(self._roster)
-        return max(min(self._roster.next_due(), self._report_at) - self._now(), 0.0)
+            self._report(roster)
+        return max(min(roster.next_due(), self._report_at) - self._now(), 0.0)
+
+    def _begun(self) -> Roster:
+        """Return the plan; at first, go on from the report of the former leader."""
+        if self._roster is None:
+            before = self._reports.begin()
+            self._roster = Roster(self._jobs, self._now(), () if before is None else before.jobs)
+        return self._roster
 
     def _perform(self, roster: Roster, job: Job) -> None:
         """Give a job its turn; what it raises is reported, and only that the lead is lost ends the term (B3)."""
@@ -93,7 +99,8 @@ class Term:
         except (Exception, SystemExit) as raised:  # noqa: BLE001 - the other jobs go on
             self._lease.ensure_held()
             error = raised
-            log(logging.WARNING, "service_job_failed", job=job.name, error=repr(raised), exc_info=raised)
+            if not roster.failed_like(job, raised):  # every run of a job that goes on failing would say the same
+                log(logging.WARNING, "service_job_failed", job=job.name, error=repr(raised), exc_info=raised)
         ended = self._now()
         roster.ran(job, turn, error, began, ended, self._reports.at_ms(ended))
         if turn.counts or error is not None:
@@ -116,11 +123,9 @@ class Term:
 
     def close(self, why: str) -> None:
         """Tell why the lead is given up, and give it up: the next in line leads in that very step."""
+        with contextlib.suppress(LockLost, BackendUnavailable):
+            self._report(self._begun(), why)
         try:
-            if self._roster is not None:
-                self._report(self._roster, why)
             self._lease.release()
-        except LockLost:
-            pass  # then there is nothing to give up
         except BackendUnavailable as error:  # the heartbeats carry the release
             log(logging.WARNING, "service_release_failed", error=str(error))

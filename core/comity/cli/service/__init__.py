@@ -1,0 +1,1 @@
+"""``comity service``: the background service in a process of its own."""
