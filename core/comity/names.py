@@ -10,7 +10,7 @@ from comity.model.state import STATE_TOPIC
 
 NAME_BYTES = 512
 """The longest name, in bytes of UTF-8."""
-OWN_KEYS = "comity/"
+OWN_KEYS = "comity:"
 """How the keys, locks and topics begin that only the library itself writes, takes and publishes to."""
 _OWN_TOPICS = {SYSTEM_TOPIC, STATE_TOPIC}
 

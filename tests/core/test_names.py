@@ -80,12 +80,16 @@ def test_the_systems_topic_can_be_read_but_not_published_to() -> None:
 
 
 def test_locks_and_topics_of_the_librarys_own_can_be_looked_at_but_not_used() -> None:
-    assert check_lock_name("comity/service") == check_topic("comity/service") == "comity/service"
+    assert check_lock_name("comity:service") == check_topic("comity:service") == "comity:service"
     assert check_lock_name("comity", taking=True) == "comity"
     with pytest.raises(InvalidName, match="library's own"):
-        check_lock_name("comity/service", taking=True)
+        check_lock_name("comity:service", taking=True)
     with pytest.raises(InvalidName, match="only the library"):
-        check_topic("comity/service", publishing=True)
+        check_topic("comity:service", publishing=True)
+
+
+def test_a_file_in_a_folder_called_comity_is_a_name_like_others() -> None:
+    assert check_lock_name("comity/service.py", taking=True) == "comity/service.py"
 
 
 def test_a_common_name_is_checked_in_less_than_a_microsecond() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TTL = 0.9
 NAMES = ["ann", "bob", "eve"]
-SERVICE = "comity/service"
+SERVICE = "comity:service"
 
 
 def start(crew: Crew, *names: str, folder: object, fenced: bool = True) -> list[Worker]:

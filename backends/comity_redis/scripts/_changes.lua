@@ -8,7 +8,7 @@ local function living(o)
 end
 
 -- Whether changes of `key` are told to nobody: the service writes its own often (`UNTOLD_KEYS`).
-local function untold(key) return sub(key, 1, 15) == 'comity/service/' end
+local function untold(key) return sub(key, 1, 15) == 'comity:service/' end
 
 -- What is known of `key`: version (NEVER: it is gone, only its fence is remembered), due in ms (0: none), fence,
 -- owner ('' or o). nil when nothing is known.

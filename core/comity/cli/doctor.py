@@ -107,7 +107,7 @@ def _service(me: "Coordinator") -> "Iterator[Finding]":
     found = me.service.get_status()
     where = f"namespace {me.namespace}"
     if found.trouble and found.is_led:
-        fix = "look at its process; a steward deposes it: `comity service stop`, else break the lock comity/service"
+        fix = "look at its process; a steward deposes it: `comity service stop`, else break the lock comity:service"
         yield Finding(Health.WARN, "service", f"{where}: {found.trouble}", fix)
     elif found.trouble:
         yield Finding(Health.WARN, "service", f"{where}: {found.trouble}", "start one: `comity service start`")

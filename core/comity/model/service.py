@@ -12,7 +12,7 @@ from comity.model.sessions import utc_from_ms
 if TYPE_CHECKING:
     import datetime as dt
 
-SERVICE_NAME = "comity/service"
+SERVICE_NAME = "comity:service"
 """The lock that elects the leader, and the topic on which it is asked to stop."""
 REPORT_EVERY = 5.0
 """A leader writes its report at least so often, in seconds."""

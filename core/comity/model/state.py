@@ -22,7 +22,7 @@ FENCES_REMEMBERED = 100_000
 """For how many keys that are gone it is known, at most; those gone longest are forgotten first."""
 
 
-UNTOLD_KEYS = "comity/service/"
+UNTOLD_KEYS = "comity:service/"
 """How the keys begin whose changes are told to nobody: the service writes its own often, and nobody watches them."""
 
 

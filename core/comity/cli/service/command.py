@@ -128,7 +128,7 @@ def stop(
             asked = {whose or "": me.service.ask_to_stop(agent_id, reason=reason, timeout=wait)}
     late = [name for name, ended in asked.items() if not ended]
     if late:
-        message = f"{', '.join(late)} did not stop within {wait:g} s; a steward may break the lock comity/service"
+        message = f"{', '.join(late)} did not stop within {wait:g} s; a steward may break the lock comity:service"
         raise typer.Exit(tell("ServiceNotStopped", message, Exit.FAILED, as_json=at.json))
     with at.reading() as me:
         leader = me.service.get_status().leader
