@@ -120,7 +120,7 @@ class RedisTasks(RedisTaskViews):
     ) -> Op[ClaimEnd]:
         """End a claim with its task done, as `comity.ports.Tasks.complete` says.
 
-        Those that are too old are trimmed by about every eighth completion, up to 16 at a time.
+        Those that are too old are trimmed by about every 32nd completion, up to 64 at a time.
         """
 
         def undo(answer: ClaimEnd | None) -> Op[object] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.benchmarks import hooking, locking, presence, serving, sharing, signalling
+from tests.benchmarks import hooking, locking, presence, serving, sharing, signalling, tasks
 from tests.servers import Servers
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ MEASUREMENTS: dict[str, Callable[[Server, Path, float], list[Table]]] = {
     "signal-cycle": signalling.cycles,
     "state": sharing.state,
     "state-among-much": sharing.state_among_much,
+    "task-calls": tasks.calls,
+    "tasks": tasks.two_processes,
+    "task-workers": tasks.scaling,
+    "tasks-finished": tasks.finished,
+    "task-ends": tasks.following,
     "import": presence.importing,
     "hook": hooking.hooks,
     "service": serving.serving,

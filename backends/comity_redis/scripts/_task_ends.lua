@@ -193,15 +193,15 @@ end
 
 -- Delete up to `limit` ends that are older than `age`, and with them the tasks that are done; answers how many.
 function T.trim_old(age, limit)
-  local gone = 0
-  for _, entry in ipairs(call('XRANGE', FINISHED, '-', '+', 'COUNT', limit)) do
+  for gone = 0, limit - 1 do
+    local entry = call('XRANGE', FINISHED, '-', '+', 'COUNT', 1)[1]
+    if not entry then return gone end
     local facts = {}
     for at = 1, #entry[2], 2 do facts[entry[2][at]] = entry[2][at + 1] end
-    if (tonumber(facts.a) or 0) > now - age then break end
+    if (tonumber(facts.a) or 0) > now - age then return gone end
     local t = facts.i and T.read(facts.i)
     if t and t.status == 'f' and format('%.0f-0', tonumber(t.number)) == entry[1] then T.delete(t) end
     call('XDEL', FINISHED, entry[1])
-    gone = gone + 1
   end
-  return gone
+  return limit
 end

@@ -6,17 +6,41 @@
 --          {'G', us} (it is gone already), {'U', dependency} (unknown), {'X', dependency} (dead), {'L', reason} (session over)
 -- Keeps  T1, X4: the task's id makes one task
 --@include _keys.lua
---@include _ended.lua
---@include _tasks.lua
 local o, id, queue, batch, key = ARGV[1] .. FS .. ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local delay, PAYLOADS = tonumber(ARGV[8]), KEYS[#KEYS]
 local alive = call('ZSCORE', LIVE, o)
 if not alive or tonumber(alive) <= now then
   return {'L', match(call('HGET', IDS, o) or '', '^!(.*)$') or (alive and 'expired' or '')}
 end
+
+-- The common case: a new task that can be claimed at once, in a queue (and a batch) of which there are others,
+-- and for which nobody waits.
+local of_queue, of_batch = FS .. 'q' .. FS .. queue, FS .. 'b' .. FS .. batch
+local there = call('HMGET', TASKS, id, of_queue, of_batch)
+local ready, rest = match(there[2] or '', '^(%d+)( .*)$')
+local ready_too, rest_too = match(there[3] or '', '^(%d+)( .*)$')
+if not there[1] and delay == 0 and key == '' and #ARGV == 10 and ready and (batch == '' or ready_too)
+  and not call('ZSCORE', ENDED, id)
+  and #call('ZRANGEBYLEX', LINES, '[w' .. FS .. queue .. FS, '(w' .. FS .. queue .. ' ', 'LIMIT', 0, 1) == 0 then
+  local seq = format('%016.0f', math.max((tonumber(call('HGET', LOCKS, '') or 0) or 0) + 1, now_us))
+  local ms = format('%.0f', now)
+  local text = table.concat({'r', queue, batch, '', ARGV[7], seq, ARGV[9], ms, '0', ms, '0', '0', '0', '', '', '', '0',
+    '0', ''}, FS)
+  call('HSET', LOCKS, '', seq)
+  call('HSET', PAYLOADS, id, ARGV[10])
+  ready = format('%.0f', ready + 1) .. rest
+  if batch == '' then
+    call('HSET', TASKS, id, text, of_queue, ready)
+  else
+    call('HSET', TASKS, id, text, of_queue, ready, of_batch, format('%.0f', ready_too + 1) .. rest_too)
+  end
+  call('ZADD', LINES, 0, table.concat({'r', queue, ARGV[7], seq, id}, FS))
+  return {'P', text, now_us}
+end
+--@include _ended.lua
+--@include _tasks.lua
 local T = tasks()
-local there = call('HGET', TASKS, id)
-if there then return {'P', there, now_us} end
+if there[1] then return {'P', there[1], now_us} end
 if call('ZSCORE', ENDED, id) then return {'G', now_us} end
 local twin = key ~= '' and call('HGET', TASKS, FS .. 'k' .. FS .. queue .. FS .. key)
 local known = twin and call('HGET', TASKS, twin)
