@@ -69,6 +69,9 @@ def test_on_sqlite_all_holds_and_nothing_is_left_behind(room: dict[str, str], fi
     assert checks["overlaps"]["overlaps"] == 0
     assert checks["stale writes"]["refused"] > 0
     assert checks["late write"]["refused"]
+    assert checks["late completion"]["refused"]
+    assert checks["tasks"]["files"] == checks["totals"]["files"] == checks["aggregate"]["done"] == 6
+    assert checks["tasks"]["begun_again"] == 2
     assert checks["grants"]["sessions"] == 4
     assert sum(checks["conflicts"].get(name, 0) for name in ("priority", "first_write", "last_write")) > 0
     kinds = [line["event"] for line in lines]

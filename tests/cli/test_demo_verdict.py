@@ -8,11 +8,13 @@ import attrs
 import pytest
 
 from comity.cli.demo.register import BEGIN, END, LATE, Hold, Journal, Note, Register, Told, Write
-from comity.cli.demo.verdict import Check, Verdict, judge, quantile
+from comity.cli.demo.verdict import Verdict, judge, quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from comity.cli.demo.checks import Check
 
 SECOND = 1_000_000
 START = 1_795_000_000 * SECOND
@@ -60,7 +62,7 @@ def end_ms(at: float) -> int:
 def sound() -> Story:
     """All goes well: ada and bob take turns, kim is killed at 1 s, sue is stopped at 3 s and wakes at 5 s."""
     story = Story()
-    story.note("plan", agents=["kim", "sue", "ada", "bob"], queue="hot")
+    story.note("plan", agents=["kim", "sue", "ada", "bob"], queue="hot", files=["x", "y", "z"])
     for turn in range(50):
         story.turn(("ada", "bob")[turn % 2], turn * 0.01)
     story.write(BEGIN, "kim", 1)
@@ -84,7 +86,21 @@ def sound() -> Story:
     story.write(END, "ada", 6.1, name="other")
     for agent in ("sue", "ada", "bob"):
         story.note("finished", agent)
+    counts = {"x": [10, 1, 2, "one"], "y": [20, 2, 4, "two"], "z": [30, 3, 6, "three"]}
+    story.note("completed", "ada", name="x", token=1)
+    story.note("completed", "bob", name="y", token=2)
+    story.note("late_completion", "sue", refused=True, why="it is lost")
+    story.note("completed", "bob", name="z", token=3)  # kim had it when it was killed
+    story.note("counted", files=counts, again={"z": 2}, given_up=[], results=3)
+    story.note("aggregate", done=3, dead=0, missed=0, p50=0.001)
+    story.note("alone", files=counts)
     return story
+
+
+def change(story: Story, kind: str, **fact: Any) -> None:
+    story.notes = [
+        attrs.evolve(note, fact={**note.fact, **fact}) if note.kind == kind else note for note in story.notes
+    ]
 
 
 def failed(verdict: Verdict) -> list[str]:
@@ -107,6 +123,16 @@ def test_a_sound_journal_holds() -> None:
     assert values["takeover (stopped)"] == {"ms": 2.0}
     assert values["conflicts"] == {"priority": 1}
     assert values["fairness"] == {"ratio": 1.0}
+    assert values["tasks"] == {"files": 3, "begun_again": 1, "wrong": 0}
+    assert values["totals"] == {"files": 3, "bytes": 60, "lines": 6, "words": 12, "changed": 0}
+
+
+def test_a_file_that_changed_during_the_demo_is_left_out_of_the_totals() -> None:
+    story = sound()
+    change(story, "alone", files={"x": [10, 1, 2, "one"], "y": [20, 2, 4, "two"], "z": [31, 3, 6, "changed"]})
+    check = check_of(story, "totals")
+    assert check.held
+    assert check.values == {"files": 2, "bytes": 30, "lines": 3, "words": 6, "changed": 1}
 
 
 def two_at_once(story: Story) -> None:
@@ -205,6 +231,31 @@ def nothing_is_killed(story: Story) -> None:
     story.notes = [note for note in story.notes if note.kind != "killed"]
 
 
+def a_file_is_counted_twice(story: Story) -> None:
+    story.note("completed", "ada", name="y", token=9)
+
+
+def a_file_is_not_counted(story: Story) -> None:
+    change(story, "counted", files={"x": [10, 1, 2, "one"], "y": [20, 2, 4, "two"]}, results=2)
+    change(story, "aggregate", done=2)
+
+
+def a_count_is_wrong(story: Story) -> None:
+    change(story, "alone", files={"x": [10, 1, 2, "one"], "y": [20, 2, 5, "two"], "z": [30, 3, 6, "three"]})
+
+
+def a_late_completion_is_taken(story: Story) -> None:
+    change(story, "late_completion", refused=False)
+
+
+def the_service_missed_one(story: Story) -> None:
+    change(story, "aggregate", done=2)
+
+
+def nothing_was_counted(story: Story) -> None:
+    story.notes = [note for note in story.notes if note.kind != "counted"]
+
+
 def there_was_trouble(story: Story) -> None:
     story.note("trouble", what="events of the store are missing")
 
@@ -234,6 +285,12 @@ def nothing_happened(story: Story) -> None:
         (one_starves, ["fairness"]),
         (one_does_not_end, ["sessions"]),
         (nothing_is_killed, ["takeover (killed)", "fairness", "sessions"]),
+        (a_file_is_counted_twice, ["tasks"]),
+        (a_file_is_not_counted, ["tasks", "totals"]),
+        (a_count_is_wrong, ["totals"]),
+        (a_late_completion_is_taken, ["late completion"]),
+        (the_service_missed_one, ["aggregate"]),
+        (nothing_was_counted, ["tasks", "totals", "aggregate"]),
         (there_was_trouble, ["sessions"]),
     ],
 )
@@ -268,11 +325,12 @@ def test_where_nothing_can_be_stopped_it_is_said_so() -> None:
     story = sound()
     nobody_wakes(story)
     story.notes = [note for note in story.notes if note.kind not in {"plan", "stopped"}]
-    story.note("plan", agents=["kim", "sue", "ada", "bob"], queue="hot", stops=False)
+    story.note("plan", agents=["kim", "sue", "ada", "bob"], queue="hot", files=["x", "y", "z"], stops=False)
     verdict = judge(story.journal())
     assert [check.name for check in verdict.checks if "not shown" in check.found] == [
         "late write",
         "takeover (stopped)",
+        "late completion",
     ]
 
 

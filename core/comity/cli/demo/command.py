@@ -127,6 +127,7 @@ def _signals_end_it() -> Iterator[None]:
 def _perform(plan: "Plan", at: Target, root: Path) -> Any:
     """Run the demo and return its journal; no process, thread or record of it stays."""
     import comity
+    from comity.cli.demo.counting import Counting
     from comity.cli.demo.crew import Crew
     from comity.cli.demo.director import Director
     from comity.cli.demo.register import Register
@@ -142,8 +143,11 @@ def _perform(plan: "Plan", at: Target, root: Path) -> Any:
         if Capability.MULTI_PROCESS not in me.capabilities:
             raise BadInput(f"{me.backend.url} lives in one process; the demo needs processes: use sqlite or redis")
         try:
-            with _show(plan, at, root, me.backend.url) as show:
-                Director(plan, crew, me, register, show).run()
+            with (
+                _show(plan, at, root, me.backend.url) as show,
+                Counting(plan.url, plan.namespace, plan.targets.files, register) as counting,
+            ):
+                Director(plan, crew, me, register, show, counting).run()
         finally:
             crew.end()
             try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from comity import Coordinator
+    from comity.cli.demo.counting import Counting
     from comity.cli.demo.crew import Crew, Message
     from comity.cli.demo.register import Register
     from comity.cli.demo.targets import Targets
@@ -78,10 +79,14 @@ class _Fault:
 class Director:
     """Runs one demo. Not to be used twice."""
 
-    def __init__(self, plan: Plan, crew: Crew, me: Coordinator, register: Register, show: Show) -> None:
+    def __init__(
+        self, plan: Plan, crew: Crew, me: Coordinator, register: Register, show: Show, counting: Counting
+    ) -> None:
         self._plan, self._crew, self._me, self._register, self._show = plan, crew, me, register, show
+        self._counting = counting
         self._agents = names(plan.sessions)
         self._left: set[str] = set()
+        self._has_woken = not CAN_STOP
         self._began = time.monotonic()
         self._faults = [_Fault("kill", self._agents[0], _KILL_AT * plan.seconds)]
         if CAN_STOP:
@@ -93,15 +98,18 @@ class Director:
     def run(self) -> None:
         """Run it from the first process to the last; what went wrong stands in the journal."""
         plan, crew = self._plan, self._crew
-        self._register.note("plan", agents=self._agents, queue=plan.targets.queue.name, stops=CAN_STOP)
+        queue, files = plan.targets.queue.name, list(plan.targets.files)
+        self._register.note("plan", agents=self._agents, queue=queue, files=files, stops=CAN_STOP)
         self._reader.start()
         self._start()
+        self._counting.hand_out(plan.seconds)
         crew.tell_all("start")
         self._began = time.monotonic()
         self._work()
         crew.tell_all("end")
         for agent in crew.wait(_END_SECONDS):
             self._trouble(f"{agent} did not end")
+        self._counting.record()
         self._finish_reading()
 
     def _start(self) -> None:
@@ -135,11 +143,14 @@ class Director:
 
     def _work(self) -> None:
         """Let them work until the time is up and the faults are over."""
-        next_look = 0.0
+        next_look, helped = 0.0, False
         while True:
             elapsed = time.monotonic() - self._began
             faulty = [fault for fault in self._faults if fault.state != "done"]
-            if elapsed >= self._plan.seconds and not faulty:
+            if not faulty and not helped and (self._has_woken or elapsed >= self._plan.seconds):
+                helped = True
+                self._crew.tell_all("help")
+            if elapsed >= self._plan.seconds and not faulty and self._counting.is_done:
                 return
             if elapsed >= self._plan.seconds + _FAULT_SECONDS:
                 for fault in faulty:
@@ -170,6 +181,7 @@ class Director:
                     fault.state, fault.since = "safe", time.monotonic()
                     fault.name, fault.token = message.facts["name"], message.facts["token"]
         elif message.what == "woke":
+            self._has_woken = True
             verb = "taken" if message.facts["taken"] else "refused"
             learned = message.facts["learned"] or "not told of the loss"
             self._show.say("woke", f"{message.agent} wakes: its late write is {verb}; {learned}", **message.facts)

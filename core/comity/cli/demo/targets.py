@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PASSED_BY = frozenset({"node_modules", "venv", "env", "__pycache__", "site-packages", "dist", "build", "target"})
 _MOST_LOOKED_AT = 5000
-_MOST_TAKEN = 24
+_MOST_TAKEN, _MOST_COUNTED = 24, 300
 LARGEST = 1024 * 1024
 STRATEGIES = ("priority", "first_write", "last_write")
 _HOT = 1 + len(STRATEGIES)
@@ -39,6 +39,8 @@ class Targets:
     queue: Target
     contested: tuple[Target, ...]
     cold: tuple[Target, ...]
+    files: dict[str, str] = attrs.field(factory=dict)
+    """All that are counted, these and others: the path by the name."""
 
     @property
     def hot(self) -> tuple[Target, ...]:
@@ -54,8 +56,9 @@ def choose(root: Path, spare: Path) -> Targets:
 
     Fewer than there are roles for serve several times, as parts: ``README.md#2``.
     """
-    found = _found(root) or _found(_some_in(spare))
-    names = list(found)
+    everything = _found(root) or _found(_some_in(spare))
+    names = list(everything)[:_MOST_TAKEN]
+    found = {name: everything[name] for name in names}
     while len(names) < _HOT:
         path = list(found)[len(names) % len(found)]
         part = f"{path}#{len(names) // len(found) + 1}"
@@ -66,6 +69,7 @@ def choose(root: Path, spare: Path) -> Targets:
         Target(hot[0], paths[hot[0]]),
         tuple(Target(name, paths[name], strategy) for name, strategy in zip(hot[1:], STRATEGIES, strict=True)),
         tuple(Target(name, paths[name]) for name in cold),
+        {name: str(path) for name, path in everything.items()},
     )
 
 
@@ -82,7 +86,7 @@ def _found(root: Path) -> dict[str, Path]:
             continue
         if _readable(path):
             taken[name] = path
-            if len(taken) == _MOST_TAKEN:
+            if len(taken) == _MOST_COUNTED:
                 break
     return taken
 

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from comity.cli.demo import verdict_tasks
+from comity.cli.demo.checks import NOT_SHOWN, Check, last_note, stops
 from comity.cli.demo.register import BEGIN, END, LATE
 from comity.model.events import SystemEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from comity.cli.demo.register import Journal, Note, Told, Write
+    from comity.cli.demo.register import Journal, Told, Write
 
 TAKEOVER_LIMIT_MS = 1000.0
 _ROUNDING_MS = 20.0
@@ -29,17 +31,6 @@ FAIRNESS_LIMIT = 0.5
 _ENOUGH = 20
 """Grants that the busiest session needs before fairness is judged."""
 _SHOWN = 3
-_NOT_SHOWN = "not shown: this system cannot stop a process"
-
-
-@attrs.frozen
-class Check:
-    """One line of the verdict. `held` None: a figure that nothing is asked of."""
-
-    name: str
-    held: bool | None
-    found: str
-    values: dict[str, object] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -69,6 +60,10 @@ def judge(journal: Journal) -> Verdict:
             _handoff(journal),
             _fairness(journal),
             _conflicts(journal.events),
+            verdict_tasks.tasks(journal),
+            verdict_tasks.late_completion(journal),
+            verdict_tasks.totals(journal),
+            verdict_tasks.aggregate(journal),
             _crew(journal),
         )
     )
@@ -169,22 +164,12 @@ def _fencing(writes: Sequence[Write], endings: Endings) -> Check:
     return Check("stale writes", not (missed or wrongly or unexplained), ", ".join(parts), values)
 
 
-def _last_note(journal: Journal, kind: str) -> Note | None:
-    return next((note for note in reversed(journal.notes) if note.kind == kind), None)
-
-
-def _stops(journal: Journal) -> bool:
-    """Tell whether the demo could stop a process at all: Windows has no way to."""
-    plan = _last_note(journal, "plan")
-    return plan is None or bool(plan.fact.get("stops", True))
-
-
 def _late_write(journal: Journal) -> Check:
     """The session that was stopped past its lease had its late write refused, and learned of the loss."""
-    if not _stops(journal):
-        return Check("late write", None, _NOT_SHOWN)
+    if not stops(journal):
+        return Check("late write", None, NOT_SHOWN)
     late = [write for write in journal.writes if write.kind == LATE]
-    woke = _last_note(journal, "woke")
+    woke = last_note(journal, "woke")
     if not late or woke is None:
         return Check("late write", False, "no session came back after its lease")
     refused, learned = not any(write.taken for write in late), str(woke.fact["learned"])
@@ -196,9 +181,9 @@ def _late_write(journal: Journal) -> Check:
 def _takeover(journal: Journal, kind: str) -> Check:
     """The next grant after the holder's lease ended: not before the end, and soon after."""
     name = f"takeover ({kind})"
-    if kind == "stopped" and not _stops(journal):
-        return Check(name, None, _NOT_SHOWN)
-    fault = _last_note(journal, kind)
+    if kind == "stopped" and not stops(journal):
+        return Check(name, None, NOT_SHOWN)
+    fault = last_note(journal, kind)
     if fault is None:
         return Check(name, False, f"no holder was {kind}")
     lock, token, end_ms = fault.fact["name"], fault.fact["token"], fault.fact["lease_end_ms"]
@@ -240,7 +225,7 @@ def _handoff(journal: Journal) -> Check:
 
 def _fairness(journal: Journal) -> Check:
     """The fewest and the most grants among the sessions that did the same work all the time."""
-    plan = _last_note(journal, "plan")
+    plan = last_note(journal, "plan")
     if plan is None:
         return Check("fairness", False, "no plan was recorded")
     disturbed = {note.agent for note in journal.notes if note.kind in {"killed", "stopped", "session_lost"}}
@@ -267,7 +252,7 @@ def _conflicts(events: Iterable[Told]) -> Check:
 
 def _crew(journal: Journal) -> Check:
     """Every session ended as it should, and the store's events were all read."""
-    plan = _last_note(journal, "plan")
+    plan = last_note(journal, "plan")
     agents = set(plan.fact["agents"]) if plan else set()
     killed = {note.agent for note in journal.notes if note.kind == "killed"}
     finished = {note.agent for note in journal.notes if note.kind == "finished"}

@@ -1,19 +1,17 @@
 """One process of the demo: a session that takes turns on real files until it is told to end.
 
 Started as ``python -m comity.cli.demo.worker``. Its job comes as the first line of stdin, then words: ``start``,
-``kill`` or ``stop`` (its fate), ``go`` (on, after the stop), ``end``. It answers with JSON lines. When stdin
-ends, the demo is gone, and so is it.
+``kill`` or ``stop`` (its fate), ``go`` (on, after the stop), ``help`` (with the tasks of those), ``end``. It
+answers with JSON lines. When stdin ends, the demo is gone, and so is it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import random
 import signal
-import stat
 import sys
 import threading
 import time
@@ -21,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import comity
+from comity.cli.demo.census import FATED, QUEUE, count
 from comity.cli.demo.register import BEGIN, END, LATE, Hold, Register, mono_us
-from comity.cli.demo.targets import LARGEST, Target
-from comity.errors import BackendUnavailable, ConflictLost, LockLost, LockTimeout, SessionLost
+from comity.cli.demo.targets import Target
+from comity.errors import BackendUnavailable, ClaimLost, ConflictLost, LockLost, LockTimeout, SessionLost
 
 if TYPE_CHECKING:
-    from comity import Lease
+    from comity import Claim, Lease
     from comity.ops import Op
 
 SESSION_TTL = 1.0
@@ -36,6 +35,7 @@ _TURNS_IN_LINE = 3
 _CONTESTS = 0.7
 """The share of those other turns that goes to files where strategies decide."""
 _PATIENCE, _CONTEST_PATIENCE = 10.0, 0.5
+_TURNS_WITHOUT_TASK = 4
 _IN_FLIGHT = 1.0
 
 
@@ -86,6 +86,8 @@ class Worker:
         self._fate = ""
         self._started, self._go, self._ended = threading.Event(), threading.Event(), threading.Event()
         self._gate = Gate()
+        self._busy = True
+        self._queues: tuple[str, ...] = (QUEUE,)
         self._random = random.Random(self.agent)
 
     def obey(self) -> None:
@@ -96,6 +98,8 @@ class Worker:
                     self._started.set()
                 case "kill" | "stop" as fate:
                     self._fate = fate
+                case "help":
+                    self._queues = (QUEUE, *FATED.values())
                 case "go":
                     self._go.set()
                 case "end":
@@ -122,6 +126,7 @@ class Worker:
                 turn += 1
                 try:
                     self._take_turn(me, turn)
+                    self._take_task(me, turn)
                 except SessionLost as lost:
                     self._register.note("session_lost", self.agent, reason=lost.reason)
                     me.announce()
@@ -151,16 +156,44 @@ class Worker:
         self._register.write(BEGIN, target.name, token, self.agent)
         if self._fate and target is self._queue and self._meet_fate(me, lease):
             return
-        detail = read(target.path)
+        found = count(target.path)
+        detail = f"{found.size} bytes, sha256 {found.digest}"
         time.sleep(hold)  # the work that the lease is for
         self._register.write(END, target.name, token, self.agent, detail)
         released = mono_us()
         kept = lease.release()
         self._register.hold(Hold(target.name, token, self.agent, asked, got, released, kept))
 
+    def _take_task(self, me: comity.Coordinator, turn: int) -> None:
+        """Count a file that was handed out; while there is none, ask but now and then."""
+        if not self._busy and turn % _TURNS_WITHOUT_TASK:
+            return
+        claim = me.tasks.claim(self._queues, timeout=0)
+        self._busy = claim is not None
+        if claim is not None:
+            with contextlib.suppress(ClaimLost):  # a slow machine: it is somebody else's now
+                self._complete(claim)
+
+    def _complete(self, claim: Claim) -> None:
+        name = claim.payload["name"]
+        claim.complete(count(claim.payload["path"]).plain())
+        self._register.note("completed", self.agent, name=name, token=claim.token)
+
+    def _complete_late(self, claim: Claim | None) -> None:
+        """Try to complete a task that went back while this session was stopped."""
+        if claim is None:
+            return
+        try:
+            self._complete(claim)
+        except (ClaimLost, SessionLost) as error:
+            self._register.note("late_completion", self.agent, refused=True, why=str(error))
+        else:
+            self._register.note("late_completion", self.agent, refused=False, why=claim.payload["name"])
+
     def _meet_fate(self, me: comity.Coordinator, lease: Lease) -> bool:
         """Be killed, or be stopped past the lease and come back; True when the turn is over."""
         fate, self._fate = self._fate, ""
+        claim = me.tasks.claim(FATED[fate], timeout=0)  # it is caught with a task as well
         if fate == "stop":
             self._gate.shut()
         say("safe", name=lease.name, token=lease.token)
@@ -175,6 +208,7 @@ class Worker:
             reason = lost.reason
         self._register.note("woke", self.agent, name=lease.name, token=lease.token, taken=taken, learned=reason)
         say("woke", taken=taken, learned=reason)
+        self._complete_late(claim)
         with contextlib.suppress(BackendUnavailable):
             lease.release()
         if reason:
@@ -187,20 +221,6 @@ class Worker:
         self._register.write(BEGIN, target.name, token, self.agent)
         time.sleep(_QUEUE_HOLD * 3)
         self._register.write(END, target.name, token, self.agent)
-
-
-def read(path: str) -> str:
-    """Return size and hash of a file as it is now, opened for reading only."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        file = os.open(path, flags)
-    except OSError as error:
-        return f"not read: {error.strerror}"
-    with os.fdopen(file, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            return "not read: no plain file any more"
-        body = stream.read(LARGEST)
-    return f"{len(body)} bytes, sha256 {hashlib.sha256(body).hexdigest()}"
 
 
 def say(what: str, **facts: Any) -> None:
