@@ -16,7 +16,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from comity.errors import BackendUnavailable, Closed, ComityError
+from comity.errors import BackendUnavailable, Closed, ComityError, SessionLost
 from comity.ops import Effect, Op
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Seam:
         self.deadline = deadline
         self.interceptors = tuple(interceptors)
         self.unsettled = Unsettled()
+        self.closing = False
+        """Whether the session is about to depart because all is being closed."""
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -104,7 +106,8 @@ class Seam:
                 except BackendUnavailable as error:
                     self._stopped.wait(self._pause(op, error, attempt, started, budget, undo=undo))
                 attempt += 1
-        except ComityError:
+        except ComityError as error:
+            self._tell(error)
             raise
         except BaseException:
             leftover = self._leftover(op, undo=undo)
@@ -127,13 +130,19 @@ class Seam:
                 except BackendUnavailable as error:
                     await asyncio.sleep(self._pause(op, error, attempt, started, budget, undo=undo))
                 attempt += 1
-        except ComityError:
+        except ComityError as error:
+            self._tell(error)
             raise
         except BaseException:
             leftover = self._leftover(op, undo=undo)
             if leftover is not None:
                 await self.asettle(leftover)
             raise
+
+    def _tell(self, error: ComityError) -> None:
+        """Say that all was closed where that is why the store refused: it departed under the call (X9)."""
+        if self.closing and isinstance(error, SessionLost):
+            raise Closed from error
 
     def settle(self, op: Op[object]) -> bool:
         """Perform a step that must be answered some day; keep it open when the store is away. True: done."""

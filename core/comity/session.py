@@ -324,6 +324,7 @@ class OwnSession:
                 return False, None
             ref = self.ref if self.phase is Phase.LIVE else None
             self.phase = Phase.CLOSED  # before anybody wakes: who was blocked is told that all is closed
+            self.seam.closing = True
             op = None if ref is None or self.calls is not None else self._departed(ref)
         self.holdings.ask_again()
         self.claims.ask_again()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 
-from comity.errors import BackendUnavailable
+from comity.errors import BackendUnavailable, Closed, SessionLost
 from comity.ops import Op
 from comity.seam import Seam
 from comity.testing.kit.rules import rule
@@ -47,3 +48,19 @@ def test_those_that_failed_together_do_not_come_again_together() -> None:
     assert all(pause >= 0.0025 for pause in first)
     assert len({round(pause, 5) for pause in first}) > 4
     assert max(len(pauses) for pauses in spans) < 12
+
+
+def refuse(seconds_left: float) -> None:
+    raise SessionLost("ann", "departed" if seconds_left else "")
+
+
+@rule("X9")
+def test_a_call_that_its_own_closing_overtook_in_the_store_is_told_that_all_is_closed() -> None:
+    seam, op = Seam(1.0), Op.blocking("locks.acquire", refuse)
+    with pytest.raises(SessionLost):
+        seam.run(op)
+    seam.closing = True
+    with pytest.raises(Closed):
+        seam.run(op)
+    with pytest.raises(Closed):
+        asyncio.run(seam.arun(op))

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 LONGEST = 30.0
 """Seconds a test may take."""
+CROWD = 50
+"""How many tasks use one coordinator at once."""
 _STEP = 0.005
 
 

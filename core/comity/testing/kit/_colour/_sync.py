@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CROWD = 16
+"""How many threads use one coordinator at once."""
 _STEP = 0.005
 
 
