@@ -326,9 +326,15 @@ class StepTests:
         raise NotImplementedError
 
     @pytest.fixture(params=["sync", "async"])
-    def stage(self, request: pytest.FixtureRequest, make_backend: MakeBackend) -> Iterator[Stage]:
+    def colour(self, request: pytest.FixtureRequest) -> str:
+        """The colour in which steps are performed. Override to leave one out."""
+        colour: str = request.param
+        return colour
+
+    @pytest.fixture
+    def stage(self, colour: str, make_backend: MakeBackend) -> Iterator[Stage]:
         """Set the stage in one colour, and clear it."""
-        stage = Stage(make_backend, request.param)
+        stage = Stage(make_backend, colour)
         try:
             yield stage
             stage.run(stage.backend.drop())
