@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from comity.errors import InvalidSetting
+from comity.folders import state_folder
 
 _SCHEME = "sqlite://"
 _WANTED = "write sqlite:///relative.db, sqlite:////absolute/path.db, or sqlite:// for this user's file"
-
-
-def state_folder() -> Path:
-    """Return where this user's programs keep what must outlive them, by the platform's custom."""
-    home = Path.home()
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA", "")
-        return Path(local) if local else home / "AppData" / "Local"
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support"
-    xdg = os.environ.get("XDG_STATE_HOME", "")
-    return Path(xdg) if os.path.isabs(xdg) else home / ".local" / "state"  # noqa: PTH117 - a plain test
 
 
 def default_path() -> Path:

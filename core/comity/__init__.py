@@ -59,9 +59,13 @@ if TYPE_CHECKING:
     from comity.errors import LockLost as LockLost
     from comity.errors import LockTimeout as LockTimeout
     from comity.errors import NameTaken as NameTaken
+    from comity.errors import NoSuchPattern as NoSuchPattern
     from comity.errors import NoSuchSession as NoSuchSession
     from comity.errors import NoSuchTask as NoSuchTask
     from comity.errors import NotAnnounced as NotAnnounced
+    from comity.errors import PatternDecided as PatternDecided
+    from comity.errors import PatternError as PatternError
+    from comity.errors import PromotionUnfinished as PromotionUnfinished
     from comity.errors import SessionError as SessionError
     from comity.errors import SessionLost as SessionLost
     from comity.errors import StateConflict as StateConflict
@@ -105,6 +109,8 @@ if TYPE_CHECKING:
     from comity.model.tasks import TaskSlice as TaskSlice
     from comity.model.tasks import TaskStats as TaskStats
     from comity.model.tasks import TaskStatus as TaskStatus
+    from comity.patterns import Pattern as Pattern
+    from comity.patterns import PatternStatus as PatternStatus
     from comity.ports import Backend as Backend
     from comity.ports import Capability as Capability
     from comity.presence import Joined as Joined
@@ -145,10 +151,11 @@ _HOMES = {
     "_sync.worker": "Worker",
     "aggregates": "Aggregate",
     "errors": (
-        "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput ClaimLost Closed ComityError "
-        "ConflictLost Deadlock FenceRefused Forked HandleError HolderChanged InboxFull InvalidArgument InvalidName "
-        "InvalidPayload InvalidSetting LimitExceeded LockError LockLost LockTimeout NameTaken NoSuchSession "
-        "NoSuchTask NotAnnounced SessionError SessionLost StateConflict StateError StrategyFailed TaskError "
+        "AccessDenied AgentIdTaken BackendFull BackendUnavailable BackendUnfit BadInput ClaimLost Closed "
+        "ComityError ConflictLost Deadlock FenceRefused Forked HandleError HolderChanged InboxFull "
+        "InvalidArgument InvalidName InvalidPayload InvalidSetting LimitExceeded LockError LockLost LockTimeout "
+        "NameTaken NoSuchPattern NoSuchSession NoSuchTask NotAnnounced PatternDecided PatternError "
+        "PromotionUnfinished SessionError SessionLost StateConflict StateError StrategyFailed TaskError "
         "TaskRefused UnknownBackend UnknownStrategy WrongLoop"
     ),
     "events": "Event Gap Position",
@@ -160,6 +167,7 @@ _HOMES = {
     "model.sessions": "AccessTier AgentCredentials Liveness SessionInfo SessionType generate_agent_id",
     "model.signals": "Broadcast SignalState SignalStatus",
     "model.tasks": "FinishedTask Task TaskSlice TaskStats TaskStatus",
+    "patterns": "Pattern PatternStatus",
     "ports": "Backend Capability",
     "presence": "Joined Left Snapshot Updated",
     "state": "StateEntry StateGone StatePut StateSnapshot",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -78,6 +79,13 @@ def _tier(value: Any) -> AccessTier:
     raise ValueError(f"the tiers are {', '.join(tier.name for tier in AccessTier)}")
 
 
+def _path(value: Any) -> str:
+    text = str(value) if isinstance(value, str | PurePath) else ""
+    if text and "\0" not in text:
+        return text
+    raise ValueError("give the path of a file")
+
+
 def _on_lost(value: Any) -> str:
     if value in ("stop", "rejoin"):
         return str(value)
@@ -120,6 +128,8 @@ class Settings:
     tasks_kept: int = _setting(10_000, "COMITY_TASKS_KEPT", _count(0, 10_000_000, "tasks"))
     """How many completed tasks of a queue are kept."""
     tasks_kept_for: float = _setting(86_400.0, "COMITY_TASKS_KEPT_FOR", _seconds(1.0, 366 * 86_400.0))
+    patterns: str | None = _setting(None, "COMITY_PATTERNS", _path)
+    """The file in which promoted patterns are kept, where no plugin keeps them; by default one of this user."""
     only_plugins: tuple[str, ...] | None = _setting(None, "COMITY_PLUGINS", _names("plugin name"))
     """When given, load these and no other installed ones: entry-point names, or ``module[:object]``."""
     block_plugins: tuple[str, ...] = _setting((), "COMITY_BLOCK_PLUGINS", _names("plugin name"))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from comity.jobs import Job
     from comity.model import ConflictResult, Finding, SessionInfo
+    from comity.patterns import Pattern
     from comity.strategies import Strategy
 
 hookspec = pluggy.HookspecMarker("comity")
@@ -69,6 +70,21 @@ def comity_findings() -> Sequence[Finding]:  # type: ignore[empty-body]
 
 
 @hookspec
+def comity_store_pattern(pattern: Pattern, promotion_id: str, namespace: str) -> bool | None:
+    """Keep a promoted pattern in the long-term store.
+
+    Called by the call that promotes, in its thread (of an async coordinator in a thread that may block, or, if it
+    is ``async def``, on the loop). The stores are asked in turn, the built-in one last: the first that answers
+    True has the pattern, and none after it is asked; None or False leaves it to the next. One that raises ends the
+    attempt, and the promotion is tried again later.
+
+    A promotion arrives **at least once**: again when the promoter died before it could note that it was stored, and
+    perhaps from two processes at the same time. A store must keep one pattern per `promotion_id`, which stays the same,
+    and answer True for one that it has.
+    """
+
+
+@hookspec
 def comity_session_started(info: SessionInfo) -> None:
     """One's own session is announced: others see it from now on. Again after a rejoin."""
 
@@ -86,6 +102,15 @@ def comity_session_updated(info: SessionInfo) -> None:
 @hookspec
 def comity_conflict_decided(result: ConflictResult) -> None:
     """A conflict that one's own session asked about is decided and on record."""
+
+
+@hookspec
+def comity_pattern_promoted(pattern: Pattern) -> None:
+    """A promotion was completed by one's own session: the pattern is in the long-term store.
+
+    Told once by whoever notes it; a process that dies just then tells nobody, and two that complete it at the same time
+    both do.
+    """
 
 
 @hookspec

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from comity.config import Settings
     from comity.jobs import Job
     from comity.model import ConflictResult, ConflictStrategy, Finding, SessionInfo
+    from comity.patterns import Pattern
     from comity.registry import Implementation, PluginInfo
     from comity.strategies import Strategy
 
@@ -192,6 +193,18 @@ class PluginHost:
                 self._failed(impl, error)
         return found
 
+    def pattern_stores(self) -> list[Implementation]:
+        """Return who stores patterns, in the order in which they are asked; called by whoever promotes."""
+        return self._implementations["comity_store_pattern"]
+
+    def store_failed(self, store: Implementation, error: BaseException) -> None:
+        """Count and log what a store raised. It is asked again however often it fails: nobody else has the pattern."""
+        self._failed(store, error)
+
+    def store_took(self, store: Implementation) -> None:
+        """Note that a store works."""
+        self._succeeded(store, time.monotonic())
+
     def session_started(self, info: SessionInfo) -> None:
         """One's own session is announced."""
         self._tell("comity_session_started", info=info)
@@ -207,6 +220,10 @@ class PluginHost:
     def conflict_decided(self, result: ConflictResult) -> None:
         """A conflict that was asked about here is decided."""
         self._tell("comity_conflict_decided", result=result)
+
+    def pattern_promoted(self, pattern: Pattern) -> None:
+        """A promotion was completed here."""
+        self._tell("comity_pattern_promoted", pattern=pattern)
 
     def service_started(self, info: SessionInfo, token: int) -> None:
         """One's own session leads the background service."""

@@ -52,6 +52,8 @@ _ACTIONS: Mapping[AccessTier, tuple[str, ...]] = {
         "tasks.finished",
         "tasks.mine",
         "retrieve",
+        "patterns.get",
+        "patterns.list",
         "service.status",
     ),
     AccessTier.CONTRIBUTOR: (
@@ -70,12 +72,18 @@ _ACTIONS: Mapping[AccessTier, tuple[str, ...]] = {
         "tasks.remove",
         "tasks.trim",
         "stash",
+        "patterns.stage",
+        "patterns.finish_promotions",  # of what a validator has decided
         "conflicts.resolve",
         "signals.send",
         "signals.broadcast",
         "service.start",
     ),
-    AccessTier.VALIDATOR: ("conflicts.settle",),  # a conflict between two other sessions
+    AccessTier.VALIDATOR: (
+        "conflicts.settle",  # a conflict between two other sessions
+        "patterns.promote",
+        "patterns.reject",
+    ),
     AccessTier.STEWARD: (
         "locks.break_lock",
         "sessions.evict",

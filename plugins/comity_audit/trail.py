@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from comity import hookimpl
 
 if TYPE_CHECKING:
-    from comity import ConflictResult, SessionInfo
+    from comity import ConflictResult, Pattern, SessionInfo
 
 _log = logging.getLogger("comity_audit")
 _log.addHandler(logging.NullHandler())
@@ -61,6 +61,19 @@ class Audit:
             strategy=result.strategy_used,
             reason=result.reason,
             token=result.token,
+        )
+
+    @hookimpl
+    def comity_pattern_promoted(self, pattern: Pattern) -> None:
+        """What is kept for good from now on, and by whose decision."""
+        self._write(
+            "pattern_promoted",
+            pattern=pattern.id,
+            name=pattern.name,
+            staged_by=pattern.staged_by,
+            promoted_by=pattern.decided_by,
+            reason=pattern.reason,
+            promotion=pattern.promotion_id,
         )
 
     @hookimpl

@@ -91,6 +91,19 @@ CALLS: dict[str, Call] = {
     "state.watch": reads("state.watch", lambda me: me.state.watch(), lambda me: me.state.watch(BAD)),
     "stash": Call("stash", lambda me: me.stash("k", 1), lambda me: me.stash(BAD, 1)),
     "retrieve": reads("retrieve", lambda me: me.retrieve("k"), lambda me: me.retrieve(BAD)),
+    # patterns
+    "patterns.stage": Call(
+        "patterns.stage", lambda me: me.patterns.stage("x", 1), lambda me: me.patterns.stage(BAD, 1)
+    ),
+    "patterns.get": reads("patterns.get", lambda me: me.patterns.get("p1"), lambda me: me.patterns.get(BAD)),
+    "patterns.list": reads("patterns.list", lambda me: me.patterns.list(), lambda me: me.patterns.list(status="odd")),
+    "patterns.promote": Call(
+        "patterns.promote", lambda me: me.patterns.promote("p1"), lambda me: me.patterns.promote(BAD)
+    ),
+    "patterns.reject": Call(
+        "patterns.reject", lambda me: me.patterns.reject("p1", "why"), lambda me: me.patterns.reject("p1", BAD)
+    ),
+    "patterns.finish_promotions": Call("patterns.finish_promotions", lambda me: me.patterns.finish_promotions()),
     # signals
     "signals.send": Call(
         "signals.send", lambda me: me.signals.send("ann", "ready"), lambda me: me.signals.send("ann", BAD)

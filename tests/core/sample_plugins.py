@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from comity.model import Conflict
+    from comity.patterns import Pattern
     from comity.plugins import PluginHost
     from comity.strategies import Strategy
 
@@ -51,6 +52,10 @@ class Recorder:
     @hookimpl
     def comity_conflict_decided(self, result: ConflictResult) -> None:
         self._tell("comity_conflict_decided", result)
+
+    @hookimpl
+    def comity_pattern_promoted(self, pattern: Pattern) -> None:
+        self._tell("comity_pattern_promoted", pattern)
 
     @hookimpl
     def comity_service_started(self, info: SessionInfo, token: int) -> None:

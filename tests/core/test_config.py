@@ -37,6 +37,7 @@ FROM_ENVIRONMENT = [
     ("COMITY_DEADLINE", "0.5", "deadline", 0.5),
     ("COMITY_ON_LOST", "rejoin", "on_lost", "rejoin"),
     ("COMITY_SERVICE", "1", "service", True),
+    ("COMITY_PATTERNS", "patterns.db", "patterns", "patterns.db"),
     ("COMITY_PAYLOAD_LIMIT", "2048", "payload_limit", 2048),
     ("COMITY_MAX_HELD", "7", "max_held", 7),
     ("COMITY_INBOX_LIMIT", "9", "inbox_limit", 9),

@@ -16,6 +16,7 @@ import comity
 from comity import errors
 from comity.errors import ComityError
 from comity.model import AccessTier, Holder, Link, Mode
+from comity.patterns import Pattern, PatternStatus
 from comity.state import StateEntry
 from comity.testing.kit.rules import rule
 from comity_fakeredis import FakeRedisBackend
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 HOLDER = Holder("db", Mode.EXCLUSIVE, "ann", 7, 0, 12_000)
 CYCLE = [Link("ann", "t1", "db"), Link("bob", "t2", "files")]
 ENTRY = StateEntry("plan", {"n": 1}, 3, dt.datetime(2026, 1, 20, tzinfo=dt.UTC), "bob")
+PATTERN = Pattern("p1", "x", 1, status=PatternStatus.REJECTED, decided_by="eve", reason="a guess")
 SECRET = "s3cr3t"  # noqa: S105 - what must not be shown
-GROUPS = {"BadInput", "HandleError", "SessionError", "LockError", "StateError", "TaskError"}
+GROUPS = {"BadInput", "HandleError", "SessionError", "LockError", "StateError", "TaskError", "PatternError"}
 """They are never raised themselves."""
 
 # Each error with the words that say who or why, and those that say what to do.
@@ -57,7 +59,14 @@ EXAMPLES: list[tuple[ComityError, str, str]] = [
     (errors.NameTaken("strategy", "polite", "one", "two"), "one already has that name", "rename one"),
     (errors.NoSuchSession("ann"), "'ann'", "sessions.active()"),
     (errors.NoSuchTask("t1"), "t1", "tasks.list"),
+    (errors.NoSuchPattern("p1"), "'p1': it was never staged", "patterns.list()"),
     (errors.NotAnnounced("locks.acquire"), "locks.acquire needs", "call announce()"),
+    (errors.PatternDecided(PATTERN), "is rejected by eve (a guess)", "stage it anew"),
+    (
+        errors.PromotionUnfinished("p1", "once", "shelf", "store 'shelf' raised"),
+        "store 'shelf' raised",
+        "mend the store",
+    ),
     (errors.SessionLost("ann", "evicted"), "ann is lost (evicted)", "call announce()"),
     (errors.StateConflict("plan", 2, ENTRY), "version 3 by bob", "Merge with what is there"),
     (errors.StrategyFailed("db", "polite", "it raised"), "it raised", "mend it"),

@@ -103,7 +103,9 @@ def test_what_was_given_goes_before_what_is_installed(
 def test_the_built_in_strategies_are_registered_by_a_plugin_like_any_other(host_of: Callable[..., PluginHost]) -> None:
     host = host_of()
     assert list(host.strategies) == ["priority", "first_write", "last_write"]
-    assert [(plugin.name, plugin.hooks) for plugin in host.plugins] == [("comity", ("comity_strategies",))]
+    assert [(plugin.name, plugin.hooks) for plugin in host.plugins] == [
+        ("comity", ("comity_strategies", "comity_store_pattern"))
+    ]
 
 
 @pytest.mark.parametrize("choice", ConflictStrategy)

@@ -15,6 +15,7 @@ from comity.dispatch import Dispatcher
 from comity.errors import InvalidArgument
 from comity.hookspecs import hookimpl
 from comity.model import ConflictResult
+from comity.patterns import Pattern
 from comity.plugins import PluginHost
 from comity.registry import HOOKS
 from comity.testing.kit.rules import rule
@@ -44,6 +45,7 @@ CALLS: dict[str, tuple[str, tuple[object, ...]]] = {
     "comity_session_joined": ("session_joined", (INFO,)),
     "comity_session_updated": ("session_updated", (INFO,)),
     "comity_conflict_decided": ("conflict_decided", (RESULT,)),
+    "comity_pattern_promoted": ("pattern_promoted", (Pattern("id", "name", 1),)),
     "comity_service_started": ("service_started", (INFO, 7)),
     "comity_service_deposed": ("service_deposed", (INFO, 7, "expired")),
     "comity_service_stopped": ("service_stopped", (INFO, 7, "stopped")),
@@ -67,6 +69,7 @@ def test_every_lifecycle_hook_has_a_typed_method_that_passes_its_arguments_on(
         "comity_cli_commands",
         "comity_service_jobs",
         "comity_findings",
+        "comity_store_pattern",
     }
     for method, arguments in CALLS.values():
         getattr(host, method)(*arguments)

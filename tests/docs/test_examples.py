@@ -31,6 +31,7 @@ def run(page: Path) -> int:
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COMITY_URL", f"sqlite:///{tmp_path / 'comity.db'}")  # not the user's own file
+    monkeypatch.setenv("COMITY_PATTERNS", str(tmp_path / "patterns.db"))
     run(page)
 
 

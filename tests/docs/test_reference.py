@@ -17,7 +17,7 @@ ERRORS = [
     for name in NAMES
     if isinstance(getattr(comity, name), type) and issubclass(getattr(comity, name), comity.ComityError)
 ]
-GROUPS = {"ComityError", "HandleError", "SessionError", "LockError", "StateError", "TaskError"}
+GROUPS = {"ComityError", "HandleError", "SessionError", "LockError", "StateError", "PatternError", "TaskError"}
 
 
 @pytest.mark.parametrize("name", ERRORS)

@@ -16,6 +16,7 @@ import structlog
 import comity_audit
 from comity.config import Settings
 from comity.model import AccessTier, ConflictResult, SessionInfo
+from comity.patterns import Pattern
 from comity.plugins import PluginHost
 from comity.testing.kit.rules import rule
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ME = SessionInfo("me", access_tier=AccessTier.STEWARD, host="here", pid=7)
 PEER = SessionInfo("peer", status="busy", metadata={"branch": "x"}, host="there", pid=8)
 RESULT = ConflictResult("src/app.py", "me", "peer", "priority", "tier STEWARD over CONTRIBUTOR", 42)
+PATTERN = Pattern("id", "flaky tests", 1, staged_by="peer", promotion_id="once", decided_by="me", reason="seen thrice")
 EXPECTED: list[dict[str, Any]] = [
     {"event": "session_started", "session": "me", "tier": "STEWARD", "host": "here", "pid": 7},
     {
@@ -46,6 +48,16 @@ EXPECTED: list[dict[str, Any]] = [
         "reason": "tier STEWARD over CONTRIBUTOR",
         "token": 42,
     },
+    {
+        "event": "pattern_promoted",
+        "session": "me",
+        "pattern": "id",
+        "name": "flaky tests",
+        "staged_by": "peer",
+        "promoted_by": "me",
+        "reason": "seen thrice",
+        "promotion": "once",
+    },
     {"event": "service_started", "session": "me", "token": 41},
     {"event": "service_deposed", "session": "me", "token": 41, "reason": "its lock was broken"},
     {"event": "service_stopped", "session": "me", "token": 43, "reason": "stopped"},
@@ -61,6 +73,7 @@ def tell_all(host: PluginHost) -> None:
     host.session_joined(PEER)
     host.session_updated(PEER)
     host.conflict_decided(RESULT)
+    host.pattern_promoted(PATTERN)
     host.service_started(ME, 41)
     host.service_deposed(ME, 41, "its lock was broken")
     host.service_stopped(ME, 43, "stopped")
@@ -151,7 +164,7 @@ def test_without_a_file_lines_go_to_the_standard_logger_and_nothing_to_stdout(
         tell_all(PluginHost(plugins=[comity_audit.plugin]))
     told = [record.getMessage() for record in caplog.records if record.name == "comity_audit"]
     assert [line.partition(" ")[0] for line in told] == [record["event"] for record in EXPECTED]
-    assert json.loads(told[7].partition(" ")[2]) == {
+    assert json.loads(told[8].partition(" ")[2]) == {
         "session": "me",
         "name": "src/app.py",
         "token": 42,

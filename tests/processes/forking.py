@@ -18,12 +18,17 @@ _HUNG = 10
 """Seconds after which a child that hangs is ended by its alarm."""
 
 
+def fork() -> int:
+    """Fork, with threads or without."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, which is the point
+        return os.fork()
+
+
 def child_of(me: comity.Coordinator, lease: comity.Lease | None, url: str) -> dict[str, Any]:
     """Fork; return what the child found out, and the status it ended with."""
     read, write = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, which is the point
-        pid = os.fork()
+    pid = fork()
     if pid == 0:
         signal.alarm(_HUNG)
         os.close(read)

@@ -20,6 +20,7 @@ import comity
 from tests.processes import forking, traffic
 from tests.processes.history import Place
 from tests.processes.leading import Leading
+from tests.processes.promoting import Promoting
 from tests.processes.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class StopsItself:
     def after(self, op: Op[object], attempt: int, answer: object, seconds: float) -> None: ...
 
 
-class Commands(Leading, Sharing):
+class Commands(Leading, Sharing, Promoting):
     """What the process can be told to do, and what it holds between two commands."""
 
     def __init__(self) -> None:

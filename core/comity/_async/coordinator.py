@@ -13,6 +13,7 @@ from comity._async.conflicts import AsyncConflicts
 from comity._async.entries import AsyncEntries
 from comity._async.events import AsyncEvents
 from comity._async.locks import AsyncLocks
+from comity._async.patterns import AsyncPatterns
 from comity._async.sessions import AsyncSessions
 from comity._async.signals import AsyncSignals
 from comity._async.space import AsyncSpace
@@ -68,8 +69,8 @@ class Closable(Protocol):
 class AsyncCoordinator:
     """A program's place among the sessions of a namespace. Made by ``aconnect``; an async context manager.
 
-    `sessions`, `locks`, `events`, `signals`, `state`, `tasks` and `conflicts` hold the operations. Use it only from the
-    event loop that made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
+    `sessions`, `locks`, `events`, `signals`, `state`, `tasks`, `patterns` and `conflicts` hold the operations. Use it
+    only from the event loop that made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
     """
 
     def __init__(
@@ -113,6 +114,8 @@ class AsyncCoordinator:
         self._stash = AsyncStash(self._space, entries)
         self.state = AsyncState(self._space, entries, self._open.add)
         """Keep values under keys for all to see."""
+        self.patterns = AsyncPatterns(self._space, entries)
+        """Stage what was learnt, promote or reject it."""
         self.sessions = AsyncSessions(self._space, self._open.add, self._peers)
         """Find the other sessions."""
 

@@ -16,6 +16,7 @@ from comity._sync.conflicts import Conflicts
 from comity._sync.entries import Entries
 from comity._sync.events import Events
 from comity._sync.locks import Locks
+from comity._sync.patterns import Patterns
 from comity._sync.sessions import Sessions
 from comity._sync.signals import Signals
 from comity._sync.space import Space
@@ -70,8 +71,8 @@ class Closable(Protocol):
 class Coordinator:
     """A program's place among the sessions of a namespace. Made by ``connect``; a context manager.
 
-    `sessions`, `locks`, `events`, `signals`, `state`, `tasks` and `conflicts` hold the operations. Use it only from the
-    event loop that made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
+    `sessions`, `locks`, `events`, `signals`, `state`, `tasks`, `patterns` and `conflicts` hold the operations. Use it
+    only from the event loop that made it (`WrongLoop`); a child of ``fork`` connects anew (`Forked`).
     """
 
     def __init__(
@@ -115,6 +116,8 @@ class Coordinator:
         self._stash = Stash(self._space, entries)
         self.state = State(self._space, entries, self._open.add)
         """Keep values under keys for all to see."""
+        self.patterns = Patterns(self._space, entries)
+        """Stage what was learnt, promote or reject it."""
         self.sessions = Sessions(self._space, self._open.add, self._peers)
         """Find the other sessions."""
 

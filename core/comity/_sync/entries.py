@@ -53,17 +53,26 @@ class Entries:
         ephemeral: bool = False,
     ) -> int:
         """Store `value` and return the version this made; as `State.put`."""
+        body = encode(value, self._space.settings.payload_limit, "value")
+        return self.put_body(ref, key, body, expect_version=expect_version, fence=fence, ttl=ttl, ephemeral=ephemeral)
+
+    def put_body(
+        self,
+        ref: SessionRef,
+        key: str,
+        body: bytes,
+        *,
+        expect_version: int | None = None,
+        fence: int | LeaseState | None = None,
+        ttl: float | None = None,
+        ephemeral: bool = False,
+    ) -> int:
+        """Store a value that is JSON already, of whatever size, as `put`."""
         space = self._space
         write = self._described(ref, key, expect_version, fence)
-        answer = space.seam.run(
-            space.backend.state.put(
-                write,
-                encode(value, space.settings.payload_limit, "value"),
-                ttl_ms=check_ttl(ttl),
-                ephemeral=ephemeral,
-                max_held=space.settings.max_held,
-            )
-        )
+        ttl_ms, most = check_ttl(ttl), space.settings.max_held
+        op = space.backend.state.put(write, body, ttl_ms=ttl_ms, ephemeral=ephemeral, max_held=most)
+        answer = space.seam.run(op)
         return _version(write, answer, fence)
 
     def delete(

@@ -31,6 +31,10 @@ ComityError
 │   ├── ClaimLost                          the claim ended before it was completed or failed
 │   ├── NoSuchTask                         no task has this id (any more)
 │   └── TaskRefused                        the task is not in a state for that
+├── PatternError
+│   ├── NoSuchPattern                      never staged, or its time is over
+│   ├── PatternDecided                     promoted or rejected already
+│   └── PromotionUnfinished                decided, but the long-term store did not take it yet
 └── AccessDenied (PermissionError)         the tier is too low; names the tier needed
 """
 
@@ -56,6 +60,7 @@ from comity.errors.locks import (
     LockTimeout,
     StrategyFailed,
 )
+from comity.errors.patterns import NoSuchPattern, PatternDecided, PatternError, PromotionUnfinished
 from comity.errors.root import AccessDenied, ComityError
 from comity.errors.sessions import AgentIdTaken, NoSuchSession, SessionError, SessionLost
 from comity.errors.signals import InboxFull
@@ -88,9 +93,13 @@ __all__ = [
     "LockLost",
     "LockTimeout",
     "NameTaken",
+    "NoSuchPattern",
     "NoSuchSession",
     "NoSuchTask",
     "NotAnnounced",
+    "PatternDecided",
+    "PatternError",
+    "PromotionUnfinished",
     "SessionError",
     "SessionLost",
     "StateConflict",
