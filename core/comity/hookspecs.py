@@ -86,7 +86,7 @@ def comity_store_pattern(pattern: Pattern, promotion_id: str, namespace: str) ->
 
 @hookspec
 def comity_session_started(info: SessionInfo) -> None:
-    """One's own session is announced: others see it from now on. Again after a rejoin."""
+    """One's own session is announced: others see it from now on. Again after a rejoin, and when it is taken over."""
 
 
 @hookspec

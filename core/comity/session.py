@@ -194,6 +194,11 @@ class OwnSession:
 
     # Its life
 
+    def outlive(self) -> None:
+        """Let it go on when the coordinator is closed."""
+        if self.calls is None:
+            self.calls = Calls(self.now)
+
     def announcement(self, ref: SessionRef, address: str) -> Announcement:
         """Describe the announcement of incarnation `ref`, heard at `address`."""
         return Announcement(ref, self.info, address)
@@ -226,6 +231,8 @@ class OwnSession:
             self.phase = Phase.LIVE
             if self.calls is not None:
                 self.calls.beaten(sent)
+                return True
+        self.plugins.session_started(info)
         return True
 
     def absorb(self, ref: SessionRef, beat: Beat, sent: float) -> bool:

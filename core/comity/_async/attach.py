@@ -1,23 +1,37 @@
 """Acting for a session from another process than the one that announced it (S13)."""
 
+# ruff: noqa: SLF001 - a coordinator is begun here in another way than by its `announce`
+
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
+from comity._async.amending import amend
 from comity._async.coordinator import AsyncCoordinator
 from comity._colour._async import AsyncPending
 from comity.backends import open_backend
 from comity.config import resolve
-from comity.errors import InvalidArgument
+from comity.errors import BackendUnavailable, Closed, InvalidArgument, SessionLost
 from comity.handles import VARIABLE, handle_in_environment, read_handle
 from comity.model import SessionInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from comity.model import SessionRef
     from comity.ports import Backend
     from comity.seam import Interceptor
     from comity.strategies import Strategy
+
+_NOT_THERE = (
+    "a handle serves as long as its session lives, and only in the store and the namespace it was made in; "
+    "connect() or `comity session start` begins another"
+)
 
 
 def aattach(
@@ -84,8 +98,29 @@ async def _attach(
             await backend.aclose()
         raise
     try:
-        await coordinator._act_for(ref)  # noqa: SLF001
+        await _act_for(coordinator, ref)
     except BaseException:
+        coordinator._session.outlive()  # nobody has taken it over
         await coordinator.close()
         raise
     return coordinator
+
+
+async def _act_for(coordinator: AsyncCoordinator, ref: SessionRef) -> None:
+    """Act for a session that somebody announced, as it is."""
+    space, session = coordinator._space, coordinator._session
+    presence = space.backend.presence
+    # In this order: when the session lives at the heartbeat, it is this one of which the record was read.
+    info = await space.seam.arun(presence.get(ref.agent_id))
+    sent = session.now()
+    beat = await space.seam.arun(presence.heartbeat(ref, 0))
+    if info is None or not beat.alive:
+        raise SessionLost(ref.agent_id, beat.reason or "no such session is there", _NOT_THERE)
+    coordinator._ear.prepare(ref)
+    if not session.join(ref, info, beat, sent):
+        raise Closed
+    coordinator._start()
+    host, pid = socket.gethostname(), os.getpid()
+    if session.calls is None and (info.host, info.pid) != (host, pid):
+        with contextlib.suppress(BackendUnavailable):  # it is for people to see, and can wait
+            await amend(space, ref, lambda current: attrs.evolve(current, host=host, pid=pid))

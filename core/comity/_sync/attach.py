@@ -2,23 +2,37 @@
 # core/comity/_async/attach.py
 """Acting for a session from another process than the one that announced it (S13)."""
 
+# ruff: noqa: SLF001 - a coordinator is begun here in another way than by its `announce`
+
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
+from comity._sync.amending import amend
 from comity._sync.coordinator import Coordinator
 from comity.backends import open_backend
 from comity.config import resolve
-from comity.errors import InvalidArgument
+from comity.errors import BackendUnavailable, Closed, InvalidArgument, SessionLost
 from comity.handles import VARIABLE, handle_in_environment, read_handle
 from comity.model import SessionInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from comity.model import SessionRef
     from comity.ports import Backend
     from comity.seam import Interceptor
     from comity.strategies import Strategy
+
+_NOT_THERE = (
+    "a handle serves as long as its session lives, and only in the store and the namespace it was made in; "
+    "connect() or `comity session start` begins another"
+)
 
 
 def attach(
@@ -85,8 +99,29 @@ def _attach(
             backend.close()
         raise
     try:
-        coordinator._act_for(ref)  # noqa: SLF001
+        _act_for(coordinator, ref)
     except BaseException:
+        coordinator._session.outlive()  # nobody has taken it over
         coordinator.close()
         raise
     return coordinator
+
+
+def _act_for(coordinator: Coordinator, ref: SessionRef) -> None:
+    """Act for a session that somebody announced, as it is."""
+    space, session = coordinator._space, coordinator._session
+    presence = space.backend.presence
+    # In this order: when the session lives at the heartbeat, it is this one of which the record was read.
+    info = space.seam.run(presence.get(ref.agent_id))
+    sent = session.now()
+    beat = space.seam.run(presence.heartbeat(ref, 0))
+    if info is None or not beat.alive:
+        raise SessionLost(ref.agent_id, beat.reason or "no such session is there", _NOT_THERE)
+    coordinator._ear.prepare(ref)
+    if not session.join(ref, info, beat, sent):
+        raise Closed
+    coordinator._start()
+    host, pid = socket.gethostname(), os.getpid()
+    if session.calls is None and (info.host, info.pid) != (host, pid):
+        with contextlib.suppress(BackendUnavailable):  # it is for people to see, and can wait
+            amend(space, ref, lambda current: attrs.evolve(current, host=host, pid=pid))

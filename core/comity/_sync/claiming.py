@@ -210,7 +210,7 @@ class Claiming:
         """Return the seconds after which to ask again if nothing wakes this wait: a heartbeat at the latest."""
         if answer is None or not self._space.ear.listening:
             return _UNHEARD_PAUSE
-        longest = self._space.session.info.heartbeat_interval * random.uniform(0.8, 1.0)
+        longest = self._space.session.interval * random.uniform(0.8, 1.0)
         return longest if answer.retry_ms is None else min(longest, max(answer.retry_ms, 0) / 1000 + _MARGIN)
 
     def _ask(self) -> tuple[Claimed | NoTask | Ended | None, float]:

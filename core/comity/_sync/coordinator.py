@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import attrs
 
 from comity._colour._sync import Flag, Home
+from comity._sync.amending import amend
 from comity._sync.conflicts import Conflicts
 from comity._sync.entries import Entries
 from comity._sync.events import Events
@@ -25,7 +26,7 @@ from comity._sync.state import State
 from comity._sync.tasks import Tasks
 from comity.dispatch import Dispatcher
 from comity.ear import Ear
-from comity.errors import BackendUnavailable, Closed, ComityError, SessionLost
+from comity.errors import Closed, ComityError
 from comity.handles import write_handle
 from comity.heart import Heart
 from comity.ids import Ids
@@ -50,11 +51,6 @@ if TYPE_CHECKING:
     from comity.seam import Interceptor
     from comity.strategies import Strategy
 
-_NOT_THERE = (
-    "a handle serves as long as its session lives, and only in the store and the namespace it was made in; "
-    "connect() or `comity session start` begins another"
-)
-_MAX_TRIES = 32
 _CLEAN_SECONDS = 0.5
 _JOIN_SECONDS = 6.0
 _DRAIN_SECONDS = 2.0
@@ -222,21 +218,6 @@ class Coordinator:
         self._start()
         return session.info
 
-    def _act_for(self, ref: SessionRef) -> None:
-        """Act for a session that somebody announced, as it is (S13)."""
-        space, session = self._space, self._session
-        presence = space.backend.presence
-        # In this order: when the session lives at the heartbeat, it is this one of which the record was read.
-        info = space.seam.run(presence.get(ref.agent_id))
-        sent = session.now()
-        beat = space.seam.run(presence.heartbeat(ref, 0))
-        if info is None or not beat.alive:
-            raise SessionLost(ref.agent_id, beat.reason or "no such session is there", _NOT_THERE)
-        self._ear.prepare(ref)
-        if not session.join(ref, info, beat, sent):
-            raise Closed
-        self._start()
-
     def _start(self) -> None:
         """Begin to beat and to listen."""
         self._heart.start()
@@ -268,27 +249,19 @@ class Coordinator:
 
         Publishes ``session.updated``. Raises `SessionLost`, `InvalidPayload`, `BackendUnavailable`.
         """
-        space, session = self._space, self._session
+        space = self._space
         ref = space.require("update")
         if status is not None:
             check_name("status", status)
         changes = dict(metadata or {})
         encode(changes, space.settings.payload_limit)
-        current = session.info
-        for _ in range(_MAX_TRIES):
+
+        def change(current: SessionInfo) -> SessionInfo:
             merged = {**current.metadata, **changes}
-            wanted = attrs.evolve(
-                current,
-                status=current.status if status is None else status,
-                metadata={key: value for key, value in merged.items() if value is not None},
-                revision=current.revision + 1,
-            )
-            encode(dict(wanted.metadata), space.settings.payload_limit)
-            current = space.seam.run(space.backend.presence.update(ref, wanted))
-            if current == wanted:
-                session.info = current
-                return current
-        raise BackendUnavailable(space.backend.url, "the session's record kept changing under the update")
+            kept = {key: value for key, value in merged.items() if value is not None}
+            return attrs.evolve(current, status=current.status if status is None else status, metadata=kept)
+
+        return amend(space, ref, change)
 
     def depart(self) -> None:
         """Leave the namespace: locks go to the waiters, and ``session.left`` is published. `announce` joins again.

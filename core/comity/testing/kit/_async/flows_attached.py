@@ -10,6 +10,7 @@ import pytest
 from comity import (
     AccessDenied,
     AccessTier,
+    BackendUnavailable,
     Conflict,
     Decision,
     InvalidArgument,
@@ -418,3 +419,22 @@ class AsyncOutlivedFlows(AsyncFlowTests):
         assert [fact["reason"] for fact in await stage.told("session.left")] == ["departed"]
         with pytest.raises(SessionLost):
             await stage.attach(handle, take_over=True)
+
+    @rule("S13")
+    async def test_who_takes_over_a_session_without_a_process_becomes_its_process(self, stage: AsyncFlowStage) -> None:
+        start = await stage.join("ann", detached=True)
+        bob = await stage.join("bob")
+        again = await stage.attach(start.handle, take_over=True)
+        found = await bob.sessions.get("ann")
+        assert found is not None
+        assert found.pid == again.info.pid == bob.info.pid
+        assert found == attrs.evolve(start.info, pid=found.pid, revision=1)
+
+    @rule("S13", "X3")
+    async def test_taking_over_that_fails_ends_nothing(self, stage: AsyncFlowStage) -> None:
+        ann, bob = await stage.join("ann"), await stage.join("bob")
+        handle = ann.handle
+        with pytest.raises(BackendUnavailable):
+            await stage.attach(handle, take_over=True, deadline=0.05, lose="presence.heartbeat")
+        assert await bob.sessions.get("ann") is not None
+        assert (await stage.attach(handle)).agent_id == "ann"

@@ -12,6 +12,7 @@ import pytest
 from comity import (
     AccessDenied,
     AccessTier,
+    BackendUnavailable,
     Conflict,
     Decision,
     InvalidArgument,
@@ -412,3 +413,22 @@ class OutlivedFlows(FlowTests):
         assert [fact["reason"] for fact in stage.told("session.left")] == ["departed"]
         with pytest.raises(SessionLost):
             stage.attach(handle, take_over=True)
+
+    @rule("S13")
+    def test_who_takes_over_a_session_without_a_process_becomes_its_process(self, stage: FlowStage) -> None:
+        start = stage.join("ann", detached=True)
+        bob = stage.join("bob")
+        again = stage.attach(start.handle, take_over=True)
+        found = bob.sessions.get("ann")
+        assert found is not None
+        assert found.pid == again.info.pid == bob.info.pid
+        assert found == attrs.evolve(start.info, pid=found.pid, revision=1)
+
+    @rule("S13", "X3")
+    def test_taking_over_that_fails_ends_nothing(self, stage: FlowStage) -> None:
+        ann, bob = stage.join("ann"), stage.join("bob")
+        handle = ann.handle
+        with pytest.raises(BackendUnavailable):
+            stage.attach(handle, take_over=True, deadline=0.05, lose="presence.heartbeat")
+        assert bob.sessions.get("ann") is not None
+        assert (stage.attach(handle)).agent_id == "ann"

@@ -56,6 +56,8 @@ class FlowStage:
     def attach(self, handle: str, **options: Any) -> Coordinator:
         """Act for a session from one more coordinator, on a backend and with faults of its own, as another process."""
         faults = Faults()
+        if "lose" in options:
+            faults.lose_replies(options.pop("lose"), times=None)
         coordinator = attach(self.backend(), handle, interceptors=[faults], **options)
         return self._keep(coordinator, faults)
 
