@@ -87,8 +87,11 @@ def test_a_host_that_was_killed_goes_on_as_it_was_when_it_comes_back_in_time(
 ) -> None:
     (host,) = crew.start("host", ttl=2.0)
     token, handle = host.do("acquire", name="x")["token"], handle_of(host)
+    (again,) = crew.attach(handle)  # it runs already: starting a process takes long
+    again.do("leave")
     faults.kill(host)
-    (again,) = crew.attach(handle, take_over=True)
+    answer = again.do("attach", url=crew.url, namespace=crew.namespace, handle=handle, take_over=True)
+    assert answer == {"pid": again.pid}
     time.sleep(2.2)  # past the deadline that the dead one left
     holder = observer.locks.holder("x")
     assert holder is not None
