@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -87,6 +89,84 @@ def test_the_next_one_leads_by_the_deadline_of_a_killed_leader(
         assert time.monotonic() - stopped["at"] < 0.1 + stall.worst
     until(lambda: Book(place.folder).of(third.agent_id))
     assert checkers.led_wrongly(Book(place.folder).writes()) == []
+
+
+class Work:
+    """Tasks that are pushed, claimed and completed in a thread of the test, and what should come of adding them up."""
+
+    def __init__(self, me: comity.Coordinator) -> None:
+        self._me, self._stop = me, threading.Event()
+        self.done: Counter[str] = Counter()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        tasks = self._me.tasks
+        number = 0
+        while not self._stop.is_set():
+            queue, batch = f"q{number % 3}", f"b{number // 500}"
+            tasks.push(queue, number, batch=batch)
+            claim = tasks.claim(queue, timeout=0)
+            assert claim is not None
+            claim.complete(number)
+            self.done.update([f"queue {queue}", f"batch {batch}"])
+            number += 1
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(20)
+
+    def so_far(self) -> int:
+        """Return how many of the first queue's were added up."""
+        aggregate = self._me.service.aggregate(queue="q0")
+        return 0 if aggregate is None else aggregate.done
+
+    def added_up(self) -> Counter[str]:
+        """Return what the leaders made of it, as `done` is."""
+        service = self._me.service
+        found: Counter[str] = Counter()
+        for name in list(self.done):
+            kind, _, which = name.partition(" ")
+            aggregate = service.aggregate(queue=which) if kind == "queue" else service.aggregate(batch=which)
+            if aggregate is not None:
+                assert aggregate.missed == 0
+                found[name] = aggregate.done
+        return found
+
+
+def run_aggregation(crew: Crew, observer: comity.Coordinator, place: Place, kills: int, between: float) -> None:
+    """Kill one leader after the other while tasks come to an end; nothing is lost, nothing is counted twice."""
+    workers = {worker.agent_id: worker for worker in start(crew, *NAMES, folder=place.folder)}
+    with Work(observer) as work:
+        for number in range(kills):
+            before = work.so_far()
+            until(lambda before=before: work.so_far() > before)  # type: ignore[misc]
+            time.sleep(between)
+            faults.kill(workers.pop(leader_of(observer)))
+            if number + 1 < kills:
+                workers[f"next {number}"] = start(crew, f"next {number}", folder=place.folder)[0]
+    until(lambda: work.added_up() == work.done)
+    time.sleep(0.6)  # another turn of the leader
+    assert work.added_up() == work.done
+
+
+@rule("B2")
+def test_what_became_of_tasks_is_added_up_once_though_the_leader_is_killed(
+    crew: Crew, observer: comity.Coordinator, place: Place
+) -> None:
+    run_aggregation(crew, observer, place, kills=1, between=0.1)
+
+
+@rule("B2")
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_became_of_tasks_is_added_up_once_through_forty_kills(
+    crew: Crew, observer: comity.Coordinator, place: Place
+) -> None:
+    run_aggregation(crew, observer, place, kills=40, between=random.Random(3).uniform(0.0, 1.0))
 
 
 @rule("B1")

@@ -104,7 +104,11 @@ class AsyncBackgroundService:
                 self._requests = StopRequests(space.session, space.ear, tail[SERVICE_NAME], self._asked)
                 space.services.add(self)
                 self._beside = AsyncBeside(self._run, "comity-service")
-        await self._placed.wait(space.seam.deadline)
+        try:
+            await self._placed.wait(space.seam.deadline)
+        except BaseException:
+            self._leave("its start was cancelled")
+            raise
         failure = self._failure
         if failure is not None:
             raise failure

@@ -106,7 +106,11 @@ class BackgroundService:
                 self._requests = StopRequests(space.session, space.ear, tail[SERVICE_NAME], self._asked)
                 space.services.add(self)
                 self._beside = Beside(self._run, "comity-service")
-        self._placed.wait(space.seam.deadline)
+        try:
+            self._placed.wait(space.seam.deadline)
+        except BaseException:
+            self._leave("its start was cancelled")
+            raise
         failure = self._failure
         if failure is not None:
             raise failure

@@ -171,9 +171,7 @@ class AsyncServiceFlows(AsyncFlowTests):
     @rule("B1")
     async def test_what_a_deposed_leader_still_writes_is_refused(self, stage: AsyncFlowStage) -> None:
         ann, eve = await stage.join("ann"), await stage.join("eve", access_tier="STEWARD")
-        await ann.service.start()
-        lease = ann.service._lease  # noqa: SLF001
-        assert lease is not None
+        lease = await ann.locks._stand_for(SERVICE_NAME, 0, "leader", lambda _: None)  # noqa: SLF001
         ann._ear.close()  # noqa: SLF001 - it hears of nothing
         await eve.locks.break_lock(SERVICE_NAME, "paused for too long")
         heard_of_it = lease.lost
@@ -199,6 +197,19 @@ class AsyncServiceFlows(AsyncFlowTests):
         with pytest.raises(SessionLost):
             await ann.service.start()
 
+    @rule("B1")
+    async def test_two_services_of_one_session_stand_in_line_like_any_other_two(self, stage: AsyncFlowStage) -> None:
+        ann = await stage.join("ann")
+        first, second = ann.service, AsyncBackgroundService(ann)
+        assert await first.start()
+        assert await second.start() is False
+        assert await line(ann) == ["ann", "ann"]
+        await first.stop()
+        await until(lambda: second.is_running)
+        await ann.depart()
+        assert not second.is_running
+        assert await second.wait(1.0)
+
     @rule("A1")
     async def test_an_observer_may_look_but_not_lead(self, stage: AsyncFlowStage) -> None:
         ann, eve = await stage.join("ann"), await stage.join("eve", access_tier="OBSERVER")
@@ -208,6 +219,23 @@ class AsyncServiceFlows(AsyncFlowTests):
             await eve.service.start()
 
     # The status, and requests to stop (B2)
+
+    @rule("B2", "X7")
+    async def test_a_report_that_cannot_be_read_hides_nothing_else(self, stage: AsyncFlowStage) -> None:
+        ann = await stage.join("ann")
+        await ann.service.start()
+        lease = ann.service._lease  # noqa: SLF001
+        assert lease is not None
+        await AsyncRecords(ann._space, lease).write(f"{SERVICE_NAME}/report", b'{"jobs":"none"}')  # noqa: SLF001
+        status = await ann.service.get_status()
+        assert (status.leader, status.report) == ("ann", None)
+        await ann.service.stop()
+        await ann.service.start()
+
+        async def reported() -> bool:
+            return bool((await ann.service.get_status()).jobs)
+
+        await until(reported)
 
     @rule("B2")
     async def test_any_session_sees_who_leads_and_how_the_jobs_fare_in_two_round_trips(

@@ -171,9 +171,7 @@ class ServiceFlows(FlowTests):
     @rule("B1")
     def test_what_a_deposed_leader_still_writes_is_refused(self, stage: FlowStage) -> None:
         ann, eve = stage.join("ann"), stage.join("eve", access_tier="STEWARD")
-        ann.service.start()
-        lease = ann.service._lease  # noqa: SLF001
-        assert lease is not None
+        lease = ann.locks._stand_for(SERVICE_NAME, 0, "leader", lambda _: None)  # noqa: SLF001
         ann._ear.close()  # noqa: SLF001 - it hears of nothing
         eve.locks.break_lock(SERVICE_NAME, "paused for too long")
         heard_of_it = lease.lost
@@ -199,6 +197,19 @@ class ServiceFlows(FlowTests):
         with pytest.raises(SessionLost):
             ann.service.start()
 
+    @rule("B1")
+    def test_two_services_of_one_session_stand_in_line_like_any_other_two(self, stage: FlowStage) -> None:
+        ann = stage.join("ann")
+        first, second = ann.service, BackgroundService(ann)
+        assert first.start()
+        assert second.start() is False
+        assert line(ann) == ["ann", "ann"]
+        first.stop()
+        until(lambda: second.is_running)
+        ann.depart()
+        assert not second.is_running
+        assert second.wait(1.0)
+
     @rule("A1")
     def test_an_observer_may_look_but_not_lead(self, stage: FlowStage) -> None:
         ann, eve = stage.join("ann"), stage.join("eve", access_tier="OBSERVER")
@@ -208,6 +219,23 @@ class ServiceFlows(FlowTests):
             eve.service.start()
 
     # The status, and requests to stop (B2)
+
+    @rule("B2", "X7")
+    def test_a_report_that_cannot_be_read_hides_nothing_else(self, stage: FlowStage) -> None:
+        ann = stage.join("ann")
+        ann.service.start()
+        lease = ann.service._lease  # noqa: SLF001
+        assert lease is not None
+        Records(ann._space, lease).write(f"{SERVICE_NAME}/report", b'{"jobs":"none"}')  # noqa: SLF001
+        status = ann.service.get_status()
+        assert (status.leader, status.report) == ("ann", None)
+        ann.service.stop()
+        ann.service.start()
+
+        def reported() -> bool:
+            return bool((ann.service.get_status()).jobs)
+
+        until(reported)
 
     @rule("B2")
     def test_any_session_sees_who_leads_and_how_the_jobs_fare_in_two_round_trips(self, stage: FlowStage) -> None:
