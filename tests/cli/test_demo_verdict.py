@@ -94,6 +94,8 @@ def sound() -> Story:
     story.note("counted", files=counts, again={"z": 2}, given_up=[], results=3)
     story.note("aggregate", done=3, dead=0, missed=0, p50=0.001)
     story.note("alone", files=counts)
+    story.note("kept", name="most lines", promotion="p1", content={})
+    story.note("promoted", promotion="p1", status="promoted", content={"suffix": ".py", "lines": 5, "of": 6})
     return story
 
 
@@ -256,6 +258,14 @@ def nothing_was_counted(story: Story) -> None:
     story.notes = [note for note in story.notes if note.kind != "counted"]
 
 
+def a_pattern_is_kept_twice(story: Story) -> None:
+    story.note("kept", name="most lines", promotion="p2", content={})
+
+
+def a_pattern_is_not_kept(story: Story) -> None:
+    story.notes = [note for note in story.notes if note.kind != "kept"]
+
+
 def there_was_trouble(story: Story) -> None:
     story.note("trouble", what="events of the store are missing")
 
@@ -291,6 +301,8 @@ def nothing_happened(story: Story) -> None:
         (a_late_completion_is_taken, ["late completion"]),
         (the_service_missed_one, ["aggregate"]),
         (nothing_was_counted, ["tasks", "totals", "aggregate"]),
+        (a_pattern_is_kept_twice, ["pattern"]),
+        (a_pattern_is_not_kept, ["pattern"]),
         (there_was_trouble, ["sessions"]),
     ],
 )

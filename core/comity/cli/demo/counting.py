@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Self
 
 import comity
@@ -13,6 +15,7 @@ from comity.errors import BackendUnavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from comity import Pattern
     from comity.aggregates import Aggregate
     from comity.cli.demo.register import Register
     from comity.model import Task
@@ -27,13 +30,36 @@ _TICK = 0.05
 _PAGE = 100
 
 
+class Memory:
+    """The long-term store of the demo: a plugin that keeps each promotion once, in the journal."""
+
+    name = "demo_memory"
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self._kept: set[str] = set()
+
+    @comity.hookimpl
+    def comity_store_pattern(self, pattern: Pattern, promotion_id: str) -> bool:
+        """Keep it, unless it is kept already."""
+        if promotion_id not in self._kept:
+            self._kept.add(promotion_id)
+            self._register.note("kept", name=pattern.name, promotion=promotion_id, content=pattern.content)
+        return True
+
+
 class Counting:
     """Hands out, waits, and records what came of it. A context manager: it is a session of the namespace."""
 
     def __init__(self, url: str, namespace: str, files: Mapping[str, str], register: Register) -> None:
         self._files, self._register = files, register
         self._me = comity.connect(
-            url, namespace=namespace, agent_id=DIRECTOR, session_type="service", access_tier="STEWARD"
+            url,
+            namespace=namespace,
+            agent_id=DIRECTOR,
+            session_type="service",
+            access_tier="STEWARD",
+            plugins=[Memory(register)],
         )
         self._service = comity.get_or_start_service(self._me)
 
@@ -82,6 +108,20 @@ class Counting:
             )
         alone = {name: found.plain() for name, found in count_all(self._files).items()}
         self._register.note("alone", files=alone)
+        self._learn({task.payload["name"]: task.result for task in tasks if task.result is not None})
+
+    def _learn(self, files: Mapping[str, list[int | str]]) -> None:
+        """Stage what the counts teach, which kind of file has most lines, and promote it to the long-term store."""
+        lines: Counter[str] = Counter()
+        for name, found in read_counts(files).items():
+            lines[PurePath(name).suffix or "none"] += found.lines
+        if not lines:
+            return
+        kind, most = lines.most_common(1)[0]
+        content = {"suffix": kind, "lines": most, "of": sum(lines.values())}
+        pattern = self._me.patterns.stage("most lines", content, kind="census", confidence=0.95)
+        promoted = self._me.patterns.promote(pattern, reason="the counts were compared")
+        self._register.note("promoted", promotion=promoted.promotion_id, status=promoted.status, content=content)
 
     def _results(self) -> list[Task]:
         found: list[Task] = []

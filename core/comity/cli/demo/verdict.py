@@ -64,6 +64,7 @@ def judge(journal: Journal) -> Verdict:
             verdict_tasks.late_completion(journal),
             verdict_tasks.totals(journal),
             verdict_tasks.aggregate(journal),
+            verdict_tasks.pattern(journal),
             _crew(journal),
         )
     )

@@ -75,3 +75,15 @@ def aggregate(journal: Journal) -> Check:
     if not held:
         found += f"; expected {expected} in all"
     return Check("aggregate", held, found, {"done": done, "dead": dead})
+
+
+def pattern(journal: Journal) -> Check:
+    """What was learnt was staged, promoted, and is in the long-term store once."""
+    promoted = last_note(journal, "promoted")
+    if promoted is None:
+        return Check("pattern", False, "none was promoted")
+    kept = [note.fact["promotion"] for note in journal.notes if note.kind == "kept"]
+    content = promoted.fact["content"]
+    found = f"{content['suffix']} files have {content['lines']} of {content['of']} lines; kept {len(kept)} times"
+    held = kept == [promoted.fact["promotion"]] and promoted.fact["status"] == "promoted"
+    return Check("pattern", held, found.replace("kept 1 times", "promoted and kept once"), {"kept": len(kept)})
