@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity import errors
+from comity.cli import app
 from comity.cli.exits import status_of
 from comity.testing.kit.rules import rule
 from tests.servers import free_port
@@ -34,6 +35,15 @@ def test_help_shows_the_commands_the_statuses_and_examples(shell: Shell) -> None
         assert "Examples:" in text
         assert f"comity {command}" in text or "doctor" in text
     assert shell("--version").stdout.startswith("comity 0.")
+
+
+def test_every_command_of_two_words_has_examples_of_itself() -> None:
+    groups = {name: ours for name, ours in app._OURS.items() if isinstance(ours, app._Group)}
+    assert {"session", "state", "task", "patterns"} <= {*groups}
+    for name, group in groups.items():
+        for word, (_, summary, epilog) in group.commands.items():
+            assert summary.endswith(".")
+            assert f"comity {name} {word}" in epilog, f"{name} {word}"
 
 
 @pytest.mark.parametrize(

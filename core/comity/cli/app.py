@@ -6,7 +6,20 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from comity.cli import doctor, events, locking, locks, plugins, session, sessions, signals, state, tasks, working
+from comity.cli import (
+    doctor,
+    events,
+    locking,
+    locks,
+    patterns,
+    plugins,
+    session,
+    sessions,
+    signals,
+    state,
+    tasks,
+    working,
+)
 from comity.cli import run as running
 from comity.cli.demo import command as demo
 from comity.cli.exits import Exit, status_of, tell
@@ -82,6 +95,15 @@ _OURS: dict[str, _Command | _Group] = {
             "get": (tasks.get, "One with all its facts.", tasks.GET_EPILOG),
             "retry": (working.retry, "A dead one begins anew.", working.RETRY_EPILOG),
             "remove": (working.remove, "Delete one.", working.REMOVE_EPILOG),
+        },
+    ),
+    "patterns": _Group(
+        "What sessions learnt.",
+        {
+            "list": (patterns.list_, "What is staged or decided.", patterns.LIST_EPILOG),
+            "stage": (patterns.stage, "Stage one.", patterns.STAGE_EPILOG),
+            "promote": (patterns.promote, "Have it kept.", patterns.PROMOTE_EPILOG),
+            "reject": (patterns.reject, "Do not.", patterns.REJECT_EPILOG),
         },
     ),
     "service": _Group(
