@@ -126,3 +126,15 @@ def test_run_holds_its_lock_for_the_session_and_no_longer_than_it_runs(shell: Sh
         assert bob.sessions.get("ann") is not None
         assert shell("run", "--lock", "db", "--", sys.executable, "-c", "", **mine).returncode == 0
         assert bob.locks.holders("db") == []
+
+
+def test_two_sessions_that_would_wait_for_each_other_are_told(shell: Shell) -> None:
+    ann, bob = begin(shell, "--id", "ann"), begin(shell, "--id", "bob")
+    assert shell("lock", "a", **ann).returncode == shell("lock", "b", **bob).returncode == 0
+    with shell.started("lock", "b", stdin=None, **ann) as process, shell.connect("observer") as observer:
+        until(lambda: observer.locks.contenders("b"))
+        done = shell("lock", "a", "--timeout", "20", **bob)
+        assert done.returncode == 75
+        assert "ann" in done.stderr
+        assert shell("unlock", "b", **bob).returncode == 0
+        assert process.wait(10) == 0

@@ -48,6 +48,26 @@ class AsyncAttachedFlows(AsyncFlowTests):
         assert await same.release()
         assert await bob.locks.holder("lock") is None
 
+    @rule("S13", "G1", "T3")
+    async def test_inbox_and_claims_are_the_sessions_whichever_process_asks(self, stage: AsyncFlowStage) -> None:
+        ann, bob = await stage.join("ann"), await stage.join("bob")
+        one, two = await stage.attach(ann.handle), await stage.attach(ann.handle)
+        await bob.signals.send("ann", "ready", {"branch": "x"})
+        (signal,) = await one.signals.receive(timeout=2.0)
+        assert (signal.sender, signal.data) == ("bob", {"branch": "x"})
+        await signal.ack()
+        assert await two.signals.receive() == []
+        await bob.tasks.push("reviews", 7)
+        claim = await one.tasks.claim("reviews", timeout=2.0)
+        assert claim is not None
+        (same,) = await two.tasks.mine()
+        assert (same.id, same.token, same.payload) == (claim.id, claim.token, 7)
+        await same.complete("done")
+        assert await ann.tasks.mine() == []
+        await one.stash("draft", {"n": 1})
+        assert await two.retrieve("draft") == {"n": 1}
+        assert await bob.retrieve("draft", "ann") == {"n": 1}
+
     @rule("S13", "L8")
     async def test_the_process_that_had_a_lease_is_told_that_another_released_it(self, stage: AsyncFlowStage) -> None:
         ann = await stage.join("ann")

@@ -48,6 +48,26 @@ class AttachedFlows(FlowTests):
         assert same.release()
         assert bob.locks.holder("lock") is None
 
+    @rule("S13", "G1", "T3")
+    def test_inbox_and_claims_are_the_sessions_whichever_process_asks(self, stage: FlowStage) -> None:
+        ann, bob = stage.join("ann"), stage.join("bob")
+        one, two = stage.attach(ann.handle), stage.attach(ann.handle)
+        bob.signals.send("ann", "ready", {"branch": "x"})
+        (signal,) = one.signals.receive(timeout=2.0)
+        assert (signal.sender, signal.data) == ("bob", {"branch": "x"})
+        signal.ack()
+        assert two.signals.receive() == []
+        bob.tasks.push("reviews", 7)
+        claim = one.tasks.claim("reviews", timeout=2.0)
+        assert claim is not None
+        (same,) = two.tasks.mine()
+        assert (same.id, same.token, same.payload) == (claim.id, claim.token, 7)
+        same.complete("done")
+        assert ann.tasks.mine() == []
+        one.stash("draft", {"n": 1})
+        assert two.retrieve("draft") == {"n": 1}
+        assert bob.retrieve("draft", "ann") == {"n": 1}
+
     @rule("S13", "L8")
     def test_the_process_that_had_a_lease_is_told_that_another_released_it(self, stage: FlowStage) -> None:
         ann = stage.join("ann")
