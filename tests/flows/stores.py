@@ -42,6 +42,14 @@ class OnEveryStore:
         return opener(request.param, tmp_path, redis_servers)
 
 
+class OnServers:
+    """An in-process server and a real one: for rules that the model and the file are held to by `FlowContract`."""
+
+    @pytest.fixture(params=["fakeredis", "redis 7.0"])
+    def make_backend(self, request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Servers) -> MakeBackend:
+        return opener(request.param, tmp_path, redis_servers)
+
+
 class OnEachKind:
     """A file and a server: for rules that hold above the steps, and for those that take time."""
 

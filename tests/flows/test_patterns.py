@@ -1,15 +1,15 @@
-"""How patterns are staged and decided, on every kind of store and in both colours."""
+"""How patterns are staged and decided, on servers."""
 
 from __future__ import annotations
 
 from comity.testing.kit._async.flows_patterns import AsyncPatternFlows
 from comity.testing.kit._sync.flows_patterns import PatternFlows
-from tests.flows.stores import OnEachKind
+from tests.flows.stores import OnServers
 
 
-class TestPatterns(OnEachKind, PatternFlows):
+class TestPatterns(OnServers, PatternFlows):
     pass
 
 
-class TestAsyncPatterns(OnEachKind, AsyncPatternFlows):
+class TestAsyncPatterns(OnServers, AsyncPatternFlows):
     pass

@@ -1,4 +1,4 @@
-"""How sessions share state, on every kind of store and in both colours."""
+"""How sessions share state on servers, and in trouble on a store of each kind."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from comity.testing.kit._async.flows_state import AsyncStateFlows
 from comity.testing.kit._async.flows_state_trouble import AsyncStateTroubleFlows
 from comity.testing.kit._sync.flows_state import StateFlows
 from comity.testing.kit._sync.flows_state_trouble import StateTroubleFlows
-from tests.flows.stores import OnEachKind, OnEveryStore
+from tests.flows.stores import OnEachKind, OnServers
 
 
-class TestState(OnEveryStore, StateFlows):
+class TestState(OnServers, StateFlows):
     pass
 
 
-class TestAsyncState(OnEveryStore, AsyncStateFlows):
+class TestAsyncState(OnServers, AsyncStateFlows):
     pass
 
 

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import pytest
-
 from comity.testing.kit._async.flows_tasks import AsyncTaskFlows
 from comity.testing.kit._async.flows_worker import AsyncWorkerFlows
 from comity.testing.kit._sync.flows_tasks import TaskFlows
 from comity.testing.kit._sync.flows_worker import WorkerFlows
 from comity.testing.kit.flows_claiming import CancelledClaims, InterruptedClaims
-from tests.flows.stores import OnEachKind, opener
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from comity.testing.kit.stage import MakeBackend
-    from tests.servers import Servers
-
-
-class OnServers:
-    @pytest.fixture(params=["fakeredis", "redis 7.0"])
-    def make_backend(self, request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Servers) -> MakeBackend:
-        return opener(request.param, tmp_path, redis_servers)
+from tests.flows.stores import OnEachKind, OnServers
 
 
 class TestTasks(OnServers, TaskFlows):

@@ -25,7 +25,7 @@ _MOST = 10_000
 class State:
     """Keep values under keys for all sessions of the namespace.
 
-    A key is 1 to 512 bytes, a value anything JSON holds, up to 256 KiB. Keys that begin with ``comity/`` are the
+    A key is 1 to 512 bytes, a value anything JSON holds, up to 256 KiB. Keys that begin with ``comity:`` are the
     library's own: they can be read, but not written.
     """
 
@@ -80,7 +80,7 @@ class State:
         """Return the first `limit` entries whose keys begin with `prefix`, in the byte order of keys.
 
         `after`: only keys behind this one, to read on. Up to 256 entries are as of one moment, more are read in
-        several steps. The library's own keys are left out, unless `prefix` begins with ``comity/``.
+        several steps. The library's own keys are left out, unless `prefix` begins with ``comity:``.
         """
         self._space.check("state.list")
         if not 1 <= limit <= _MOST:

@@ -331,7 +331,7 @@ class PatternFlows(FlowTests):
     def test_what_is_no_pattern_is_skipped(self, stage: FlowStage) -> None:
         eve = stage.join("eve", access_tier=VALIDATOR, plugins=[Shelf()])
         pattern_id = eve.patterns.stage("x", 1)
-        write = StateWrite("foreign", eve._session.ref, "comity/patterns/open/foreign")  # type: ignore[arg-type]  # noqa: SLF001
+        write = StateWrite("foreign", eve._session.ref, "comity:patterns/open/foreign")  # type: ignore[arg-type]  # noqa: SLF001
         eve.backend.state.put(write, b'{"name":1}', ttl_ms=None, ephemeral=False, max_held=1000).run(5.0)
         assert [pattern.id for pattern in eve.patterns.list()] == [pattern_id]
         assert eve.patterns.get("foreign") is None

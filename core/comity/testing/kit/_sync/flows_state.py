@@ -71,7 +71,7 @@ class StateFlows(FlowTests):
     @rule("K1", "X6")
     def test_what_cannot_be_stored_is_refused_before_anything_is_sent(self, stage: FlowStage) -> None:
         ann = stage.join("ann")
-        for key in ("", "a\nb", "x" * 513, "comity/plan"):
+        for key in ("", "a\nb", "x" * 513, "comity:plan"):
             with pytest.raises(InvalidName):
                 ann.state.put(key, 1)
         for value in (float("nan"), {1: 2}, b"x", "x" * (256 * 1024)):
@@ -83,7 +83,7 @@ class StateFlows(FlowTests):
         with pytest.raises(InvalidArgument):
             ann.state.list(limit=0)
         with pytest.raises(InvalidName):
-            ann.state.delete("comity/plan")
+            ann.state.delete("comity:plan")
         with pytest.raises(InvalidName):
             ann.events.publish("comity.state", {})
         assert ann.state.list() == []
@@ -132,7 +132,7 @@ class StateFlows(FlowTests):
     @rule("K1")
     def test_a_list_is_in_byte_order_and_read_on_where_it_ended(self, stage: FlowStage) -> None:
         ann = stage.join("ann")
-        keys = [f"k/{number:03}" for number in range(300)]
+        keys = [f"k/{number:03}" for number in range(270)]
         for key in reversed(keys):
             ann.state.put(key, 1)
         ann.state.put("j", 1)
@@ -140,10 +140,10 @@ class StateFlows(FlowTests):
         ann.stash("own", 1)
         assert [entry.key for entry in ann.state.list("k/")] == keys
         assert [entry.key for entry in ann.state.list(limit=2)] == ["j", "k/000"]
-        rest = ann.state.list("k/", after="k/290", limit=5)
-        assert [entry.key for entry in rest] == [f"k/{number}" for number in range(291, 296)]
-        assert [entry.key for entry in ann.state.list(after="k/299")] == ["l"]
-        assert [entry.value for entry in ann.state.list("comity/stash/")] == [1]
+        rest = ann.state.list("k/", after="k/260", limit=5)
+        assert [entry.key for entry in rest] == [f"k/{number}" for number in range(261, 266)]
+        assert [entry.key for entry in ann.state.list(after="k/269")] == ["l"]
+        assert [entry.value for entry in ann.state.list("comity:stash/")] == [1]
 
     @rule("K2")
     def test_a_stash_is_its_sessions_own_and_readable_by_all(self, stage: FlowStage) -> None:
@@ -156,7 +156,7 @@ class StateFlows(FlowTests):
         assert ann.retrieve("draft", agent_id="a") == "of bob"
         ann.close()
         assert bob.retrieve("n%n/draft", "a/n%n") == "of ann"
-        (entry,) = bob.state.list("comity/stash/a/")
+        (entry,) = bob.state.list("comity:stash/a/")
         assert entry.expires_in is not None
         assert 3590 < entry.expires_in <= 3600
 
@@ -245,11 +245,11 @@ class StateFlows(FlowTests):
     @rule("K3")
     def test_a_snapshot_of_many_pages_is_of_one_place(self, stage: FlowStage) -> None:
         ann, bob = stage.join("ann"), stage.join("bob")
-        for number in range(600):
+        for number in range(300):
             ann.state.put(f"k{number:03}", 0)
 
         def write() -> None:
-            for number in range(1, 60):
+            for number in range(1, 30):
                 bob.state.put(f"k{number * 9:03}", number)
                 bob.state.delete(f"k{number * 9 + 1:03}")
 
@@ -269,9 +269,9 @@ class StateFlows(FlowTests):
                 known[change.entry.key] = change.entry.version
             elif isinstance(change, StateGone):
                 assert change.version > known.pop(change.key, 0)
-        del known
         now = {entry.key for entry in ann.state.list()}
-        assert len(now) == 600 - 59 + 1
+        assert now == {*known, "end"}
+        assert len(now) == 300 - 29 + 1
         changes.close()
 
     @rule("K4", "L15")
