@@ -74,17 +74,49 @@ def test_a_broken_lease_is_free_and_its_session_is_told_why(machine: Machine) ->
 
 def test_wait_gives_a_session_the_file_and_a_person_the_news(machine: Machine) -> None:
     ann, bob = machine.client("ann"), machine.client("bob")
-    env = machine.home / "bob.env"
     ann.start()
     ann.edit("a.py")
     assert "75" not in run(machine, "wait", "a.py", "--timeout", "0.1", status=75)
-    bob.hook("SessionStart", source="startup", environ={"CLAUDE_ENV_FILE": str(env)})
-    exported = dict(line.removeprefix("export ").split("=", 1) for line in env.read_text().splitlines())
-    handle = exported["COMITY_SESSION"].strip("'")
+    handle = exported(machine, bob)
     ann.hook("SessionEnd", reason="other")
     assert data(machine, "wait", "a.py", session=handle)["leased"] is True
     assert not bob.edit("a.py").stdout
     assert ann.edit("a.py").denied
+
+
+def exported(machine: Machine, client: Any) -> str:
+    """Start a session and return the handle that its commands act by."""
+    env = machine.home / f"{client.session}.env"
+    client.hook("SessionStart", source="startup", environ={"CLAUDE_ENV_FILE": str(env)})
+    lines = env.read_text().splitlines()
+    return dict(line.removeprefix("export ").split("=", 1) for line in lines)["COMITY_SESSION"].strip("'")
+
+
+def test_a_session_claims_files_before_it_edits_them_and_gives_them_back(machine: Machine) -> None:
+    ann, bob = machine.client("ann"), machine.client("bob")
+    handle = exported(machine, ann)
+    assert len(data(machine, "claim", "a.py", "b.py", session=handle)["claimed"]) == 2
+    assert bob.edit("a.py").denied
+    assert not bob.edit("c.py").stdout
+    run(machine, "claim", "a.py", "c.py", status=75, COMITY_SESSION=exported(machine, machine.client("cid")))
+    assert len(data(machine, "release", "a.py", session=handle)["released"]) == 1
+    assert not bob.edit("a.py").stdout
+    run(machine, "claim", "a.py", status=2)
+
+
+def test_a_persons_word_arrives_as_a_persons(machine: Machine) -> None:
+    ann = machine.client("ann")
+    assert data(machine, "say", "hello")["to"] == []
+    ann.start()
+    assert data(machine, "say", "hello", session="")["origin"] == "human"
+    run(machine, "say", "--urgent", "stop", CLAUDECODE="1")
+    urgent = ann.edited("a.py").context
+    assert "an agent), urgent message" in urgent
+    assert "| stop" in urgent
+    told = ann.hook("UserPromptSubmit", prompt="x").context
+    assert "(sent by that session; a person), message" in told
+    assert "| hello" in told
+    assert "stop" not in told
 
 
 def test_watch_and_log_write_a_line_for_each_thing_in_a_pipe(machine: Machine) -> None:

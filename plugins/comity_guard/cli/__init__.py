@@ -30,14 +30,17 @@ class GuardCommands:
     @hookimpl
     def comity_cli_commands(self) -> Mapping[str, Callable[..., Any]]:
         """Return the commands by name."""
-        from comity_guard.cli import history, installing, leases, simulate, status, watch
+        from comity_guard.cli import history, installing, leases, saying, simulate, status, watch
 
         return {
             "status": status.status,
             "watch": watch.watch,
             "why": history.why,
             "log": history.log,
+            "say": saying.say,
             "wait": leases.wait,
+            "claim": leases.claim,
+            "release": leases.release,
             "break": leases.break_,
             "install": installing.install,
             "simulate": simulate.simulate,

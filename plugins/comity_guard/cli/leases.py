@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from comity import AccessTier
-from comity.cli.options import Json, Namespace, Url, examples, target
+from comity.cli.options import Json, Namespace, Target, Url, examples, target
 from comity.cli.screen import clean, out, span
 from comity_guard import settings, wording
-from comity_guard.cli.places import place_of
+from comity_guard.cli.places import Place, place_of
 
 WAIT_EPILOG = examples(
     "comity wait src/app.py --timeout 300\nreturns when this session has the file, or with status 75",
@@ -45,6 +45,58 @@ def wait(
         return
     state = "is leased by this session" if kept else "is free"
     out(f"{wording.path_text(place.shown)} {state} (after {span(waited)})")
+
+
+def claim(
+    ctx: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders with all below them.")],
+    timeout: Annotated[float, typer.Option(min=0, metavar="S", help="Seconds to wait for each.")] = 0.0,
+    url: Url = None,
+    namespace: Namespace = None,
+    json: Json = False,
+) -> None:
+    """Lease files for the session of COMITY_SESSION before it works on them: all of them, or none."""
+    places = _places(target(ctx, url, namespace, json), paths)
+    with places[0].at.acting(needs="a file is leased to a session that outlives the command") as me:
+        taken = []
+        try:
+            for place in sorted(places, key=lambda each: each.lease):  # in one order for everybody
+                lease = me.locks.acquire(place.lease, timeout=timeout, ttl=settings.read().idle or None)
+                taken.append((place, lease))
+        except BaseException:
+            for _, lease in taken:
+                lease.release()
+            raise
+    _tell(places[0].at, "claimed", [place for place, _ in taken])
+
+
+def release(
+    ctx: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders.")],
+    url: Url = None,
+    namespace: Namespace = None,
+    json: Json = False,
+) -> None:
+    """Give back files that the session of COMITY_SESSION has leased."""
+    places = _places(target(ctx, url, namespace, json), paths)
+    with places[0].at.acting(needs="a lease is given back by the session that has it") as me:
+        freed = [place for place in places if any([lease.release() for lease in me.locks.mine(place.lease)])]  # noqa: C419
+    _tell(places[0].at, "released", freed)
+
+
+def _places(at: Target, paths: list[Path]) -> list[Place]:
+    """Return where the paths' leases are kept. Refuses paths of more than one repository: they share no namespace."""
+    places = [place_of(at, path) for path in paths]
+    if len({place.at.namespace for place in places}) > 1:
+        raise typer.BadParameter("they are of different repositories; name those of one at a time", param_hint="PATH")
+    return places
+
+
+def _tell(at: Target, word: str, places: list[Place]) -> None:
+    if at.json:
+        out(js.dumps({word: [place.path for place in places]}))
+    else:
+        out(f"{word}: {', '.join(wording.path_text(place.shown) for place in places) or 'nothing'}")
 
 
 def break_(
