@@ -77,3 +77,13 @@ def test_a_terminal_gets_colours(colours: pytest.MonkeyPatch) -> None:
 def test_no_colours_where_they_are_not_wanted(colours: pytest.MonkeyPatch, name: str, value: str) -> None:
     colours.setenv(name, value)
     assert drawn(colours) == "A\nx\n"
+
+
+def test_a_hint_is_for_a_person_at_a_terminal_alone(colours: pytest.MonkeyPatch) -> None:
+    terminal, pipe = Terminal(), io.StringIO()
+    for stream in (terminal, pipe):
+        with colours.context() as patch:
+            patch.setattr(sys, "stderr", stream)
+            screen.hint("waiting")
+    assert "waiting" in terminal.getvalue()
+    assert pipe.getvalue() == ""

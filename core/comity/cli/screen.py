@@ -86,6 +86,12 @@ def err(line: str) -> None:
         pass
 
 
+def hint(line: str) -> None:
+    """Tell a person at a terminal, on stderr, what goes on; nobody else."""
+    if is_terminal(sys.stderr):
+        err(line if os.environ.get("NO_COLOR") else f"\x1b[{_CODES['dim']}m{line}\x1b[0m")
+
+
 def span(seconds: float) -> str:
     """Return a duration as people read it: ``0.4s``, ``12s``, ``3m05s``, ``2h10m``, ``4d03h``."""
     if seconds < 0:

@@ -7,7 +7,7 @@ import typer
 
 from comity.cli.options import Json, Namespace, Target, Url, examples, target
 from comity.cli.payload import GIVEN, AsText, payload
-from comity.cli.screen import clean, err, out, paint
+from comity.cli.screen import clean, err, hint, out, paint
 from comity.cli.session import seconds
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ def inbox(
     else:
         with at.acting(needs="an inbox is read by the session that it belongs to") as me:
             agent = me.agent_id
+            if follow or wait:
+                hint(f"comity: waiting for signals to {clean(agent)}; Ctrl-C ends")
             shown = _show(at, _received(me, types, wait, follow=follow), count, ack=ack)
     if not shown and not at.json:
         out(f"no signals in the inbox of {clean(agent)}")

@@ -8,7 +8,7 @@ import typer
 from comity.cli.exits import Exit, tell
 from comity.cli.options import Json, Namespace, Url, examples, target
 from comity.cli.payload import GIVEN, AsText, payload
-from comity.cli.screen import Cell, clean, out, paint, span, table
+from comity.cli.screen import Cell, clean, hint, out, paint, span, table
 from comity.cli.session import seconds
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def watch(
     at = target(ctx, url, namespace, json)
     seen = 0
     with at.reading() as me, me.state.watch(prefix) as changes:
+        hint(f"comity: watching {clean(prefix) or 'every key'}; Ctrl-C ends")
         for change in changes:
             for line in _told(change, as_json=at.json):
                 out(line)
