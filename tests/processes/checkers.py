@@ -54,9 +54,14 @@ def disorder(turns: Sequence[Turn]) -> list[str]:
 
 
 def unfair(turns: Sequence[Turn], agents: Collection[str], least: float) -> list[str]:
-    """The one with the fewest turns has at least `least` times those of the one with the most."""
+    """From when all take part, the one with the fewest turns has at least `least` times those of the one with the most.
+
+    One that comes late, because the machine let it start late, is not treated unfairly before it comes.
+    """
+    first = {turn.agent: turn.begun_ns for turn in sorted(turns, key=lambda turn: -turn.begun_ns)}
+    all_there = max(first.values(), default=0)
     counts = Counter(dict.fromkeys(agents, 0))
-    counts.update(turn.agent for turn in turns)
+    counts.update(turn.agent for turn in turns if turn.begun_ns >= all_there)
     fewest, most = min(counts.values()), max(counts.values())
     if most and fewest >= least * most:
         return []
@@ -64,7 +69,7 @@ def unfair(turns: Sequence[Turn], agents: Collection[str], least: float) -> list
 
 
 def idle(turns: Sequence[Turn], agents: Collection[str], after_ns: int, least: int) -> list[str]:
-    """Each agent had at least `least` turns after `after_ns`: whatever happened then, it went on."""
+    """Each agent had at least `least` turns after `after_ns`: whatever happened then, it went on. Also to wait for."""
     counts = Counter(turn.agent for turn in turns if turn.begun_ns > after_ns)
     return [f"{agent} had {counts[agent]} turns afterwards" for agent in sorted(agents) if counts[agent] < least]
 

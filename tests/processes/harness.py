@@ -202,9 +202,9 @@ class StallMeter:
         self._thread.join()
 
 
-def until(condition: Callable[[], object], within: float = DEADLINE) -> None:
+def until(condition: Callable[[], object], within: float = DEADLINE, every: float = 0.005) -> None:
     """Wait until a condition holds that nothing tells of."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"not within {within} s"
-        time.sleep(0.005)
+        time.sleep(every)

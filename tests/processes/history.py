@@ -87,11 +87,20 @@ class Place:
         finally:
             os.close(register)
 
+    def stop(self) -> None:
+        """Let everybody end after the present turn."""
+        (self.folder / "stop").touch()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was said so."""
+        return (self.folder / "stop").exists()
+
     def turns(self) -> list[Turn]:
-        """Read every turn so far, in the order of the tokens."""
+        """Read every turn so far, in the order of the tokens; it may be written in meanwhile."""
         turns: dict[int, Turn] = {}
         doubled: list[Turn] = []
-        for line in (self.folder / "journal").read_text().splitlines():
+        for line in (self.folder / "journal").read_text().split("\n")[:-1]:
             kind, token, *facts = json.loads(line)
             if kind == "begin":
                 agent, begun, met = facts

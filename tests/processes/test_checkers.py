@@ -54,8 +54,9 @@ def test_tokens_that_do_not_grow_are_seen() -> None:
 
 
 def test_unfairness_and_starvation_are_seen() -> None:
-    assert checkers.unfair(FAIR, ["ann", "bob"], 0.8) == []
-    assert checkers.unfair(FAIR[:3], ["ann", "bob"], 0.8)
+    turns = [*FAIR, Turn(10, "ann", 510, 600, kept=True)]
+    assert checkers.unfair(turns, ["ann", "bob"], 0.8) == []  # from when bob was there, too
+    assert checkers.unfair(FAIR, ["ann", "bob"], 0.8)
     assert checkers.unfair(FAIR, ["ann", "bob", "cid"], 0.1)
     assert checkers.unfair([], ["ann"], 0.8)
 

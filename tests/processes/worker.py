@@ -126,17 +126,17 @@ class Commands(Leading, Sharing, Promoting):
         with Place(folder) as place:
             return {"taken": place.write(self._leases[name].token)}
 
-    def contend(self, name: str, folder: str, begins: float, ends: float) -> dict[str, Any]:
+    def contend(self, name: str, folder: str, begins: float) -> dict[str, Any]:
         with Place(folder) as place:
-            return traffic.contend(self.me, place, name, begins, ends)
+            return traffic.contend(self.me, place, name, begins)
 
-    def acontend(self, name: str, folder: str, begins: float, ends: float, url: str) -> dict[str, Any]:
+    def acontend(self, name: str, folder: str, begins: float, url: str) -> dict[str, Any]:
         """Contend with a second session of this process, in asyncio."""
 
         async def run() -> dict[str, Any]:
             options = {**self._options, "agent_id": f"{self.me.agent_id} in asyncio"}
             async with comity.aconnect(url, **options) as me:
-                return await traffic.acontend(me, place, name, begins, ends)
+                return await traffic.acontend(me, place, name, begins)
 
         with Place(folder) as place:
             return asyncio.run(run())
@@ -155,11 +155,11 @@ class Commands(Leading, Sharing, Promoting):
         child = forking.child_of(self.me, self._leases[name], url)
         return {"child": child, "token": self._leases[name].ensure_held()}
 
-    def fork_contending(self, name: str, folder: str, begins: float, ends: float, url: str) -> dict[str, Any]:
+    def fork_contending(self, name: str, folder: str, begins: float, url: str) -> dict[str, Any]:
         """Contend in one thread and fork in another, so that forks happen in the middle of steps."""
         answer: dict[str, Any] = {}
         with Place(folder) as place:
-            thread = threading.Thread(target=lambda: answer.update(traffic.contend(self.me, place, name, begins, ends)))
+            thread = threading.Thread(target=lambda: answer.update(traffic.contend(self.me, place, name, begins)))
             thread.start()
             children = []
             while thread.is_alive():
