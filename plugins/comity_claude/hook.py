@@ -120,6 +120,15 @@ def output(reply: Reply, event: Mapping[str, Any]) -> dict[str, Any] | None:
     return answer or None
 
 
+def can_wake(environ: Mapping[str, str]) -> bool:
+    """Tell whether the session waits for somebody once its turn is over.
+
+    One that was started with ``-p`` ends then, and would be held up by a process that waits. With
+    ``COMITY_WAKE=always`` it is woken all the same: for programs that keep such a session open by its input.
+    """
+    return environ.get("CLAUDE_CODE_SESSION_ATTENDED") != "0" or environ.get("COMITY_WAKE") == "always"
+
+
 def remember(reply: Reply, event: Mapping[str, Any], environ: Mapping[str, str]) -> None:
     """Let every later shell command of the session know which session it acts for."""
     file = environ.get("CLAUDE_ENV_FILE")

@@ -100,6 +100,11 @@ def output(reply: Reply, event: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def can_wake(_: Mapping[str, str]) -> bool:
+    """An idle Codex session hears nothing until its next turn."""
+    return False
+
+
 def remember(reply: Reply, event: Mapping[str, Any], environ: Mapping[str, str]) -> None:
     """Nothing: Codex has no place for what later commands of the session should know."""
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
         def output(self, reply: Reply, event: Mapping[str, Any]) -> dict[str, Any] | None:
             """Return the JSON object that tells the reply; None to say nothing."""
 
+        def can_wake(self, environ: Mapping[str, str]) -> bool:
+            """Tell whether the session can be woken by a hook process that ends."""
+
         def remember(self, reply: Reply, event: Mapping[str, Any], environ: Mapping[str, str]) -> None:
             """Let later commands of the session know its handle, where the client has a place for it."""
 
@@ -59,7 +62,7 @@ def run(dialect: Any, argv: Sequence[str]) -> int:
         if report is None or environ.get("COMITY_GUARD") == "off":
             return 0
         if "--wait" in argv:
-            return _wait(report, environ)
+            return _wait(report, environ) if dialect.can_wake(environ) else 0
         return _answer(dialect, event, report, environ)
     except Exception as error:  # noqa: BLE001 - whatever it is, the work goes on
         _log(dialect.CLIENT, error)

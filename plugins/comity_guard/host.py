@@ -78,18 +78,17 @@ class Host:
 
     def _converse(self, connection: socket.socket) -> None:
         talk = Talk(connection)
-        with connection, connection.makefile("rwb") as lines:
-            connection.settimeout(_CALL_SECONDS)
-            try:
+        try:
+            # An OSError: it hung up, also in the middle of an answer. A ValueError: it is no hook of ours.
+            with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rwb") as lines:
+                connection.settimeout(_CALL_SECONDS)
                 while line := lines.readline(LONGEST_LINE):
                     answer = self._answered(json.loads(line), talk)
                     if answer is not None:
                         lines.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
                         lines.flush()
-            except (OSError, ValueError):
-                pass  # it hung up, or it is no hook of ours
-            finally:
-                talk.give_back()
+        finally:
+            talk.give_back()
 
     def _answered(self, message: Any, talk: Talk) -> dict[str, Any] | None:
         try:
