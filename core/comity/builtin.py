@@ -19,14 +19,19 @@ class BuiltIn:
 
     name = "comity"
 
-    def __init__(self, patterns: str | None) -> None:
-        """Take the path of the file of patterns, None for this user's own."""
-        self._patterns = patterns
+    def __init__(self, patterns: str | None, promote_from: float) -> None:
+        """Take the path of the file of patterns, None for this user's own, and what is sure enough to be promoted."""
+        self._patterns, self._promote_from = patterns, promote_from
 
     @hookimpl
     def comity_strategies(self) -> Mapping[str, Strategy]:
         """Offer ``priority``, ``first_write`` and ``last_write``."""
         return strategies.built_in()
+
+    @hookimpl(trylast=True)
+    def comity_promotion_policy(self, pattern: Pattern) -> bool:
+        """Promote what its session was sure enough of."""
+        return pattern.confidence >= self._promote_from
 
     @hookimpl(trylast=True)
     def comity_store_pattern(self, pattern: Pattern, promotion_id: str, namespace: str) -> bool:

@@ -58,6 +58,16 @@ def _count(least: int, most: int, unit: str) -> Callable[[Any], int]:
     return read
 
 
+def _share(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if isinstance(value, bool) or not 0 <= number <= 1:
+        raise ValueError("give a number from 0 to 1")
+    return number
+
+
 def _name(kind: str) -> Callable[[Any], str]:
     return lambda value: check_name(kind, value)
 
@@ -130,6 +140,8 @@ class Settings:
     tasks_kept_for: float = _setting(86_400.0, "COMITY_TASKS_KEPT_FOR", _seconds(1.0, 366 * 86_400.0))
     patterns: str | None = _setting(None, "COMITY_PATTERNS", _path)
     """The file in which promoted patterns are kept, where no plugin keeps them; by default one of this user."""
+    promote_from: float = _setting(0.9, "COMITY_PROMOTE_FROM", _share)
+    """The confidence from which on the background service promotes a pattern, where no plugin decides."""
     only_plugins: tuple[str, ...] | None = _setting(None, "COMITY_PLUGINS", _names("plugin name"))
     """When given, load these and no other installed ones: entry-point names, or ``module[:object]``."""
     block_plugins: tuple[str, ...] = _setting((), "COMITY_BLOCK_PLUGINS", _names("plugin name"))

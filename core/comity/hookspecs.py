@@ -70,6 +70,17 @@ def comity_findings() -> Sequence[Finding]:  # type: ignore[empty-body]
 
 
 @hookspec
+def comity_promotion_policy(pattern: Pattern) -> bool | None:
+    """Say whether the background service shall promote a staged pattern.
+
+    Asked by the leader, for each staged pattern again and again until it is decided or gone. Policies are asked in
+    turn, the built-in one last: the first that answers True has it promoted, the first that answers False has it
+    left as it is, None leaves it to the next. The built-in one promotes from a confidence of ``COMITY_PROMOTE_FROM``
+    on. While one raises, nothing that it is asked about is promoted, for it might have said no.
+    """
+
+
+@hookspec
 def comity_store_pattern(pattern: Pattern, promotion_id: str, namespace: str) -> bool | None:
     """Keep a promoted pattern in the long-term store.
 

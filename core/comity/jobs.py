@@ -39,6 +39,14 @@ class Job(Protocol):
         """
 
 
+class PolicyFailed(Exception):
+    """A promotion policy raised about a pattern, which is left as it is for now."""
+
+    def __init__(self, pattern_id: str, error: BaseException) -> None:
+        """Name the pattern and what was raised."""
+        super().__init__(f"a policy raised {error!r} about pattern {pattern_id}")
+
+
 class Turn:
     """One run of a job: what it may use, and what it tells of itself."""
 
@@ -62,7 +70,8 @@ class Turn:
 
     def count(self, what: str, number: int = 1) -> None:
         """Add to what the status shows under `what`."""
-        self.counts[what] += number
+        if number:
+            self.counts[what] += number
 
     def again(self, after: float = 0.0) -> None:
         """Run the job again in `after` seconds, rather than at its interval; others that are due go first."""

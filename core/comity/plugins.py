@@ -193,6 +193,24 @@ class PluginHost:
                 self._failed(impl, error)
         return found
 
+    def promoting_policy(self, pattern: Pattern) -> str | None:
+        """Ask the policies in turn; return the name of the plugin that wants `pattern` promoted, None when it is left.
+
+        Raises what one raised: it might have said no. That one is asked again the next time.
+        """
+        for impl in self._implementations["comity_promotion_policy"]:
+            try:
+                answer = impl.call({"pattern": pattern})
+                if answer not in (True, False, None):
+                    raise TypeError(f"a policy answers True, False or None, not {answer!r}")  # noqa: TRY301 - as any
+            except (Exception, SystemExit) as error:
+                self._failed(impl, error, once=True)
+                raise
+            self._succeeded(impl, time.monotonic())
+            if answer is not None:
+                return impl.plugin if answer else None
+        return None
+
     def pattern_stores(self) -> list[Implementation]:
         """Return who stores patterns, in the order in which they are asked; called by whoever promotes."""
         return self._implementations["comity_store_pattern"]
@@ -322,12 +340,16 @@ class PluginHost:
             if tally := self._tallies.get((impl.plugin, impl.hook)):
                 tally.in_a_row = 0
 
-    def _failed(self, impl: Implementation, error: BaseException) -> None:
+    def _failed(self, impl: Implementation, error: BaseException, *, once: bool = False) -> None:
+        """Count and log a failure; of a hook that is asked over and over the same one is logged `once`."""
         self._registry.trace(f"called {impl.label}: raised {error!r}")
         with self._guard:
             tally = self._tallies.setdefault((impl.plugin, impl.hook), _Tally())
+            known = once and tally.in_a_row > 0 and tally.error == repr(error)
             tally.error, tally.count, tally.in_a_row = repr(error), tally.count + 1, tally.in_a_row + 1
             skipped = tally.skipped
+        if known:
+            return
         log(
             logging.WARNING,
             "plugin_failed",

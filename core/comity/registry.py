@@ -84,7 +84,7 @@ class Registry:
         self.strategies: dict[str, Strategy] = {}
         self.plugins: dict[str, PluginInfo] = {}
         self.refused: list[Refusal] = []
-        self._add(BuiltIn(settings.patterns), "built in", BuiltIn.name, given=True)
+        self._add(BuiltIn(settings.patterns, settings.promote_from), "built in", BuiltIn.name, given=True)
         self._offer(strategies, "connect(strategies=...)", given=True)
         for plugin in plugins:
             self._add(plugin, ORIGIN_CONNECT, None, given=True)

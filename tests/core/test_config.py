@@ -38,6 +38,7 @@ FROM_ENVIRONMENT = [
     ("COMITY_ON_LOST", "rejoin", "on_lost", "rejoin"),
     ("COMITY_SERVICE", "1", "service", True),
     ("COMITY_PATTERNS", "patterns.db", "patterns", "patterns.db"),
+    ("COMITY_PROMOTE_FROM", "0.75", "promote_from", 0.75),
     ("COMITY_PAYLOAD_LIMIT", "2048", "payload_limit", 2048),
     ("COMITY_MAX_HELD", "7", "max_held", 7),
     ("COMITY_INBOX_LIMIT", "9", "inbox_limit", 9),
@@ -104,6 +105,8 @@ def test_a_short_ttl_alone_brings_a_heartbeat_of_a_third_of_it() -> None:
         ("COMITY_MAX_HELD", "0", "whole number of leases from 1"),
         ("COMITY_NAMESPACE", "a\nb", "control character"),
         ("COMITY_ON_LOST", "panic", '"stop" or "rejoin"'),
+        ("COMITY_PROMOTE_FROM", "1.5", "number from 0 to 1"),
+        ("COMITY_PROMOTE_FROM", "sure", "number from 0 to 1"),
         ("COMITY_TRACE_PLUGINS", "maybe", "1 or 0"),
     ],
 )

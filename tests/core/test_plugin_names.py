@@ -104,7 +104,7 @@ def test_the_built_in_strategies_are_registered_by_a_plugin_like_any_other(host_
     host = host_of()
     assert list(host.strategies) == ["priority", "first_write", "last_write"]
     assert [(plugin.name, plugin.hooks) for plugin in host.plugins] == [
-        ("comity", ("comity_strategies", "comity_store_pattern"))
+        ("comity", ("comity_strategies", "comity_promotion_policy", "comity_store_pattern"))
     ]
 
 

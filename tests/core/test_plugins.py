@@ -69,6 +69,7 @@ def test_every_lifecycle_hook_has_a_typed_method_that_passes_its_arguments_on(
         "comity_cli_commands",
         "comity_service_jobs",
         "comity_findings",
+        "comity_promotion_policy",
         "comity_store_pattern",
     }
     for method, arguments in CALLS.values():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from comity.testing.kit._async.flows_housekeeping import AsyncHousekeepingFlows
+from comity.testing.kit._async.flows_promotions import AsyncPromotionFlows
 from comity.testing.kit._sync.flows_housekeeping import HousekeepingFlows
+from comity.testing.kit._sync.flows_promotions import PromotionFlows
 from tests.flows.stores import OnEachKind
 
 
@@ -12,4 +14,12 @@ class TestHousekeeping(OnEachKind, HousekeepingFlows):
 
 
 class TestAsyncHousekeeping(OnEachKind, AsyncHousekeepingFlows):
+    pass
+
+
+class TestPromotions(OnEachKind, PromotionFlows):
+    pass
+
+
+class TestAsyncPromotions(OnEachKind, AsyncPromotionFlows):
     pass

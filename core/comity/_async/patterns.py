@@ -93,7 +93,8 @@ class AsyncPatterns:
         except ValueError:
             raise InvalidArgument("status", status, f"give one of {', '.join(PatternStatus)}") from None
         found: dict[str, Pattern] = {}
-        for prefix in (OPEN, DECIDED):  # in the order in which they move
+        # In the order in which they move; what is staged still has not moved.
+        for prefix in (OPEN,) if wanted is PatternStatus.STAGED else (OPEN, DECIDED):
             async for pattern, _ in self._all(prefix):
                 found[pattern.id] = pattern
         patterns = [

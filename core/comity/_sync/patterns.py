@@ -95,7 +95,8 @@ class Patterns:
         except ValueError:
             raise InvalidArgument("status", status, f"give one of {', '.join(PatternStatus)}") from None
         found: dict[str, Pattern] = {}
-        for prefix in (OPEN, DECIDED):  # in the order in which they move
+        # In the order in which they move; what is staged still has not moved.
+        for prefix in (OPEN,) if wanted is PatternStatus.STAGED else (OPEN, DECIDED):
             for pattern, _ in self._all(prefix):
                 found[pattern.id] = pattern
         patterns = [

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comity._async.service.aggregating import AsyncAggregating
+from comity.errors import NoSuchPattern, PatternDecided, PromotionUnfinished
+from comity.jobs import PolicyFailed
+from comity.model import AccessTier
+from comity.patterns import PatternStatus
 
 if TYPE_CHECKING:
     from comity._async.service.records import AsyncRecords
     from comity._async.space import AsyncSpace
     from comity.jobs import Job, Turn
+    from comity.patterns import Pattern
 
 _STEPS = 100
 """Steps of one kind that one turn takes; what is left waits for the next."""
@@ -76,10 +81,56 @@ class AsyncTrim:
         turn.again()
 
 
-BUILT_IN = ("reap", "aggregate", "trim")
+class AsyncPromote:
+    """Promotes staged patterns by policy, and completes promotions that broke off midway (P2).
+
+    By policy only where the leader is a VALIDATOR, as it takes to promote a pattern by hand.
+    """
+
+    name = "promote"
+    interval = 5.0
+
+    def __init__(self, space: AsyncSpace) -> None:
+        self._space = space
+
+    async def run(self, turn: Turn) -> None:
+        """Deal with all there are; then tell of the first that could not be promoted."""
+        patterns = turn.coordinator.patterns
+        failures: list[Exception] = []
+        try:
+            turn.count("promoted", len(await patterns.finish_promotions(fence=turn.lease)))
+        except PromotionUnfinished as error:
+            failures.append(error)
+        if self._space.session.tier >= AccessTier.VALIDATOR:
+            for pattern in await patterns.list(status=PatternStatus.STAGED):
+                if turn.stopping:
+                    return
+                try:
+                    turn.count("promoted", await self._promote(turn, pattern))
+                except (PromotionUnfinished, PolicyFailed) as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def _promote(self, turn: Turn, pattern: Pattern) -> bool:
+        """Promote a pattern if a policy says so, and tell whether that was done."""
+        try:
+            policy = self._space.plugins.promoting_policy(pattern)
+        except (Exception, SystemExit) as error:
+            raise PolicyFailed(pattern.id, error) from error
+        if policy is None:
+            return False
+        try:
+            await turn.coordinator.patterns.promote(pattern.id, reason=f"policy of {policy}", fence=turn.lease)
+        except (NoSuchPattern, PatternDecided):
+            return False  # its time was over, or somebody was faster
+        return True
+
+
+BUILT_IN = ("reap", "aggregate", "promote", "trim")
 """Their names."""
 
 
 def built_in(space: AsyncSpace, records: AsyncRecords) -> list[Job]:
     """Make the built-in jobs for one term."""
-    return [AsyncReap(space), AsyncAggregating(space, records), AsyncTrim(space)]
+    return [AsyncReap(space), AsyncAggregating(space, records), AsyncPromote(space), AsyncTrim(space)]

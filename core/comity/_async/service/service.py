@@ -43,9 +43,9 @@ class AsyncBackgroundService:
 
     One session leads, elected by a lock; the others that started stand by in line, and the next one leads within
     0.1 s of a clean stop and by the session deadline of a crash. The leader performs the built-in jobs (ending due
-    sessions, adding up what became of tasks), those of plugins (`comity_service_jobs`) and `jobs`, one after another,
-    in a thread (a task in asyncio). All it writes is fenced by its lease, so a leader that was paused for too long
-    writes nothing any more.
+    sessions, adding up tasks, promoting, trimming), those of plugins (`comity_service_jobs`) and `jobs`, one after
+    another, in a thread (a task in asyncio). All it writes is fenced by its lease, so a leader that was paused for
+    too long writes nothing any more.
 
     Nothing depends on it being there: what must happen on time happens in the steps of whoever is live.
     """
