@@ -90,7 +90,8 @@ class BackgroundService:
         """Stand for election: lead when nobody does, else stand by. Tells whether it leads here now.
 
         Harmless when it was started before. It goes on until `stop`, a request to stop, or the end of its
-        session; with ``on_lost="rejoin"`` it stands again in the new one.
+        session; with ``on_lost="rejoin"`` it stands again in the new one. While a job still runs that a `stop` gave
+        up waiting for, it does not stand.
 
         Raises `AccessDenied` (needs CONTRIBUTOR), `SessionLost`, `LimitExceeded`, `BackendUnavailable`, `Closed`.
         """
@@ -144,7 +145,7 @@ class BackgroundService:
 
         The request is heard by that session, which gives its lead up itself; nobody's lock is taken. Returns True
         when it has, False after `timeout` seconds (default: the deadline). A leader that does not react is deposed
-        by breaking its lock, ``locks.break_lock("comity/service", reason)``, or by evicting its session.
+        by breaking its lock, ``locks.break_lock("comity:service", reason)``, or by evicting its session.
 
         One's own needs no steward: it may run in another process that acts for this session. Raises
         `NoSuchSession` when nobody leads or the named session takes no part, `AccessDenied`, `BackendUnavailable`.
@@ -210,7 +211,7 @@ class BackgroundService:
 
     def _run(self) -> None:
         try:
-            while not self._leaving and self._is_live():
+            while self._is_live():
                 self._stand()
             log(logging.INFO, "service_left", agent_id=self._coordinator.agent_id, why=self._leaving or "it departed")
         except Exception as error:  # noqa: BLE001 - told to who starts it, and to the log
@@ -225,7 +226,10 @@ class BackgroundService:
     def _is_live(self) -> bool:
         """Wait until the session lives; False when it will not any more."""
         space = self._space
-        while not self._leaving:
+        while True:
+            self._flag.clear()
+            if self._leaving:
+                return False
             try:
                 space.require("service.start")
             except SessionLost:
@@ -237,13 +241,12 @@ class BackgroundService:
             else:
                 return True
             self._flag.wait(_AGAIN)
-        return False
 
     def _stand(self) -> None:
         """Stand for election once, and lead if it is won."""
         self._election = election = Election(self._coordinator.locks, self._space.session.tier, self._placed)
         try:
-            if self._leaving:
+            if self._leaving:  # before there was an election to withdraw from
                 return
             lease = election.win()
         except (LockLost, SessionLost):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -191,6 +192,9 @@ class AsyncServiceFlows(AsyncFlowTests):
         for me in (ann, bob):
             stage.faults(me).cut()
         await until(lambda: not ann.service.is_running and not bob.service.is_standing_by, 3.0)
+        used = time.process_time()
+        await pause(0.3)
+        assert time.process_time() - used < 0.2  # nobody spins
         for me in (ann, bob):
             stage.faults(me).mend()
         await until(lambda: bob.service.is_running, 5.0)
