@@ -38,6 +38,8 @@ class AsyncWire(asyncio.Protocol):
         self._answers: list[Any] = []
         self._replies = 0
         self._waiter: asyncio.Future[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ends = 0.0
         reader = new_reader()
         self._feed, self._gets = reader.feed, reader.gets
         self._writer: asyncio.StreamWriter | None = None
@@ -59,12 +61,31 @@ class AsyncWire(asyncio.Protocol):
             raise Silent
         waiter = self._waiter = self._loop.create_future()
         self._replies = replies
-        timer = self._loop.call_later(seconds_left, _expire, waiter)
+        self._ends = ends = self._loop.time() + seconds_left
+        if self._timer is None or self._timer.when() > ends:
+            self._look_at(ends)
         self.transport.write(data)
-        try:
-            return await waiter
-        finally:
-            timer.cancel()
+        return await waiter
+
+    def _look_at(self, moment: float) -> None:
+        """Look at `moment` whether the answer is overdue.
+
+        A timer goes on over many exchanges, and finds when it is due that the present one has time left: most
+        exchanges set none and cancel none.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(moment, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        if self._loop.time() < self._ends:
+            self._look_at(self._ends)
+        else:
+            waiter.set_exception(Silent())
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
@@ -102,6 +123,9 @@ class AsyncWire(asyncio.Protocol):
 
     def _end(self, error: Exception) -> None:
         waiter, self._waiter = self._waiter, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self.dead:
             self.dead = True
             if self.when_lost is not None:
@@ -131,11 +155,6 @@ class AsyncWire(asyncio.Protocol):
     def sock(self) -> socket.socket | None:
         """The socket, while there is one."""
         return None if self.transport is None else self.transport.get_extra_info("socket")
-
-
-def _expire(waiter: asyncio.Future[Any]) -> None:
-    if not waiter.done():
-        waiter.set_exception(Silent())
 
 
 async def aconnect(address: Address, seconds_left: float, step: str) -> AsyncWire:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from comity.errors import LimitExceeded
@@ -23,7 +24,7 @@ from comity.model import (
 from comity.ops import Effect
 from comity_redis.keys import plain
 from comity_redis.op import transaction
-from comity_redis.packing import pack
+from comity_redis.packing import bulks, often, pack
 from comity_redis.presence import lost
 from comity_redis.records import FS, LETTERS, MAX_RANK, RS, contender, cycle, holders, loss, present, queue
 
@@ -51,7 +52,7 @@ class RedisLocks:
         self._view = verbs.script("view", "locks.view", effect=Effect.READ)
         self._own = verbs.script("own", "locks.own", effect=Effect.READ)
         # Names of requests made here, so that a release need not look its name up.
-        self._names: dict[str, str] = {}
+        self._names: OrderedDict[str, str] = OrderedDict()
         self._everything = (
             pack("TIME"),
             pack("HGETALL", keys["locks"]),
@@ -82,12 +83,7 @@ class RedisLocks:
             return self.withdraw(ref, request.request_id, keep=False)
 
         self._note(request.request_id, want.name)
-        return self._acquire.call(
-            parse,
-            ref.agent_id,
-            ref.incarnation,
-            request.request_id,
-            want.name,
+        options = (
             LETTERS[want.mode],
             f"{MAX_RANK - request.priority:05d}",
             1 if request.wait else 0,
@@ -95,13 +91,14 @@ class RedisLocks:
             request.max_held,
             plain(request.listener),
             plain(request.flow),
-            undo=undo,
         )
+        who, what = (ref.agent_id, ref.incarnation), (request.request_id, want.name)
+        return self._acquire.call_packed(parse, 11, often(*who), bulks(*what), often(*options), undo=undo)
 
     def _note(self, request_id: str, name: str) -> None:
         if len(self._names) >= _NAMES_NOTED:
-            with contextlib.suppress(KeyError, RuntimeError, StopIteration):  # other threads do the same
-                del self._names[next(iter(self._names))]
+            with contextlib.suppress(KeyError):  # other threads do the same
+                self._names.popitem(last=False)
         self._names[request_id] = name
 
     def withdraw(self, session: SessionRef, request_id: str, *, keep: bool) -> Op[Granted | Withdrawn]:
@@ -128,7 +125,7 @@ class RedisLocks:
         name = self._names.pop(request_id, "")
         if tell:
             return self._release.call(_released, *who, request_id, name, 1, undo=undo)
-        return self._release.call(_released, *who, request_id, name, undo=undo)
+        return self._release.call_packed(_released, 4, often(*who), bulks(request_id, name), undo=undo)
 
     def renew(self, session: SessionRef, request_id: str, renewal: int, ttl_ms: int | None) -> Op[Renewed | Ended]:
         """Move the end of the lease's own time, as `comity.ports.Locks.renew` says."""

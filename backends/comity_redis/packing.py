@@ -6,6 +6,7 @@ packs it once and a call only appends its arguments. Packing a whole call costs 
 
 from __future__ import annotations
 
+import functools
 from typing import TypeAlias
 
 Arg: TypeAlias = bytes | str | int
@@ -29,6 +30,17 @@ def pack_args(parts: list[bytes], args: tuple[Arg, ...]) -> bytes:
         add(data)
         add(b"\r\n")
     return b"".join(parts)
+
+
+def bulks(*args: Arg) -> bytes:
+    """Return `args` as bulk strings, to be sent with others of one command."""
+    return pack_args([], args)
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def often(*args: Arg) -> bytes:
+    """Return `args` as `bulks` does, remembered: for those that one call after the other has alike."""
+    return pack_args([], args)
 
 
 def pack(*args: Arg) -> bytes:

@@ -124,6 +124,19 @@ class Script:
             loose=loose or self.loose,
         )
 
+    def call_packed(
+        self,
+        parse: Callable[[Any], T],
+        count: int,
+        *parts: bytes,
+        undo: Callable[[T | None], Op[object] | None] | None = None,
+    ) -> RedisOp[T]:
+        """Make the op as `call` does, of `count` arguments that were packed before (fewer than 32)."""
+        data = b"".join((self._heads[count], *parts))
+        return RedisOp(
+            self._runner, self.name, self.effect, data, parse, sources=self.sources, undo=undo, loose=self.loose
+        )
+
     def packed(self, *args: Arg) -> Packed:
         """Return the call for use inside `op.transaction`."""
         return Packed(self.data(*args), self.source)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from comity.errors import LockLost
@@ -29,11 +30,14 @@ _MAX_OVER = 10_000
 """Requests remembered that are over for their flow, should the store come back with an earlier state."""
 
 
-def _remember(early: dict[str, T], request_id: str, word: T, most: int = _MAX_EARLY) -> None:
-    """Keep what is known about a request, and forget the oldest of too many."""
+def _remember(early: OrderedDict[str, T], request_id: str, word: T, most: int = _MAX_EARLY) -> None:
+    """Keep what is known about a request, and forget the oldest of too many.
+
+    A plain dict finds its oldest by passing over all that were taken out before it.
+    """
     early[request_id] = word
     if len(early) > most:
-        early.pop(next(iter(early)))
+        early.popitem(last=False)
 
 
 class Known(NamedTuple):
@@ -254,11 +258,11 @@ class Holdings:
         self._guard = threading.Lock()
         self._leases: dict[str, LeaseState] = {}
         self._waiters: dict[str, Waiter] = {}
-        self._early: dict[str, Granted] = {}
-        self._early_losses: dict[str, str] = {}
+        self._early: OrderedDict[str, Granted] = OrderedDict()
+        self._early_losses: OrderedDict[str, str] = OrderedDict()
         self.hints = Hints()
         """Who waits for something else than a grant."""
-        self._over: dict[str, None] = {}
+        self._over: OrderedDict[str, None] = OrderedDict()
 
     def add(self, lease: LeaseState) -> None:
         """Register a fresh grant; a loss that was heard of before counts."""

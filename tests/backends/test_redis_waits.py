@@ -98,3 +98,21 @@ def test_a_late_answer_is_never_taken_for_the_next_one(start_redis: Callable[...
     assert ask(runner, "ECHO", "next").run(5) == b"next"
     asyncio.run(main())
     runner.close()
+
+
+@rule("X3")
+def test_each_exchange_of_a_connection_has_its_own_time(redis_server: Server) -> None:
+    async def main() -> None:
+        async with closing(redis_server.url) as runner:
+            nobody = "nobody pushes here"
+            assert await ask(runner, "ECHO", "brief").arun(0.2) == b"brief"
+            # The time of the one before comes while this one has more.
+            assert await ask(runner, "BLPOP", nobody, "0.35").arun(5) is None
+            assert await ask(runner, "ECHO", "long").arun(5) == b"long"
+            begun = time.monotonic()
+            with pytest.raises(BackendUnavailable, match="silent"):
+                await ask(runner, "BLPOP", nobody, "3").arun(0.2)
+            assert 0.2 <= time.monotonic() - begun < 1.0
+            assert await ask(runner, "ECHO", "anew").arun(5) == b"anew"
+
+    asyncio.run(main())
