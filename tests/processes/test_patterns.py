@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.processes.harness import Crew
 
 KILLED = -signal.SIGKILL
-PROMOTERS = 3
+PROMOTERS, BACKLOG = 3, 30
 
 
 @rule("P2")
@@ -57,7 +57,8 @@ def run_promoters(crew: Crew, observer: comity.Coordinator, file: Path, seconds:
     promoters: list[int] = []
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        ids += [observer.patterns.stage(f"x{number}", number) for number in range(10)]
+        backlog = BACKLOG - len(observer.patterns.list(status="staged"))
+        ids += [observer.patterns.stage(f"x{number}", number) for number in range(backlog)]
         while len(promoters) < PROMOTERS:
             promoters.append(nursery.do("promoter", url=crew.url, file=str(file))["child"])
         time.sleep(chance.uniform(0.0, 0.2))

@@ -37,6 +37,14 @@ if TYPE_CHECKING:
 STAGED_FOR = DECIDED_FOR = 86_400.0
 """Seconds for which a staged pattern waits, and for which a decision can be looked up."""
 _MAX_TRIES = 32
+_WHERE: dict[PatternStatus | None, tuple[str, ...]] = {
+    None: (OPEN, DECIDED),
+    PatternStatus.STAGED: (OPEN,),
+    PatternStatus.PROMOTING: (OPEN,),
+    PatternStatus.PROMOTED: (DECIDED,),
+    PatternStatus.REJECTED: (OPEN, DECIDED),
+}
+"""Where patterns are to be found, in the order in which they move."""
 
 Found = tuple[Pattern, "StateEntry"]
 
@@ -85,7 +93,8 @@ class AsyncPatterns:
     async def list(self, *, status: PatternStatus | str | None = None, kind: str | None = None) -> list[Pattern]:
         """Return the patterns that are staged, or were decided within 24 hours, by the time of staging.
 
-        Filtered by status (``"staged"``, ``"promoting"``, ``"promoted"``, ``"rejected"``) and kind.
+        Filtered by status (``"staged"``, ``"promoting"``, ``"promoted"``, ``"rejected"``) and kind. What is staged or
+        promoting is found without a look at what is decided.
         """
         self._space.check("patterns.list")
         try:
@@ -93,8 +102,7 @@ class AsyncPatterns:
         except ValueError:
             raise InvalidArgument("status", status, f"give one of {', '.join(PatternStatus)}") from None
         found: dict[str, Pattern] = {}
-        # In the order in which they move; what is staged still has not moved.
-        for prefix in (OPEN,) if wanted is PatternStatus.STAGED else (OPEN, DECIDED):
+        for prefix in _WHERE[wanted]:
             async for pattern, _ in self._all(prefix):
                 found[pattern.id] = pattern
         patterns = [
