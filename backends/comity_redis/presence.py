@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 from comity.errors import AgentIdTaken, SessionLost
@@ -16,10 +17,10 @@ from comity.model import (
     encode_session,
 )
 from comity.ops import Effect
-from comity_redis.keys import FS, plain
+from comity_redis.keys import plain
 from comity_redis.op import transaction
 from comity_redis.packing import pack
-from comity_redis.records import session
+from comity_redis.records import FS, Member, member, session
 from comity_redis.sequence import Sequence
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from comity_redis.op import RedisOp, Runner
     from comity_redis.verbs import Verbs
 
-_FS = FS.encode()
+_BY_START = operator.attrgetter("started_ms", "agent_id")
 
 
 class RedisPresence:
@@ -54,7 +55,7 @@ class RedisPresence:
             pack("HVALS", keys["records"]),
             pack("ZRANGE", keys["live"], 0, -1, "WITHSCORES"),
         )
-        self._read: dict[bytes, tuple[bytes, SessionInfo]] = {}
+        self._read: dict[bytes, Member] = {}
 
     def announce(self, announcement: Announcement) -> Op[Announced]:
         """Begin a session, as `comity.ports.Presence.announce` says."""
@@ -139,19 +140,19 @@ class RedisPresence:
             found = known.get(record)
             if found is None:
                 try:
-                    incarnation, info = session(record, 0)
+                    found = member(record, deadlines)
                 except ValueError as error:
                     corrupt("session", repr(record[:80]), error)
                     continue
-                found = (info.agent_id.encode() + _FS + incarnation, info)
-            who, info = found
+            who, ttl_ms, info = found
             deadline_ms = deadlines.get(who, 0)
             if deadline_ms > now_ms:
-                info = heard(info, deadline_ms)
-                read[record] = (who, info)
-                sessions.append(info)
+                if deadline_ms - ttl_ms != info.last_heartbeat_ms:
+                    found = who, ttl_ms, heard(info, deadline_ms - ttl_ms)
+                read[record] = found
+                sessions.append(found[2])
         self._read = read
-        sessions.sort(key=lambda each: (each.started_ms, each.agent_id))
+        sessions.sort(key=_BY_START)
         return Members(int(version or 0), *_position(end), tuple(sessions))
 
     def get(self, agent_id: str) -> Op[SessionInfo | None]:
@@ -197,11 +198,8 @@ def lost(ref: SessionRef, answer: list[Any]) -> SessionLost:
     return SessionLost(ref.agent_id, answer[1].decode() or "expired")
 
 
-def heard(info: SessionInfo, deadline_ms: int) -> SessionInfo:
-    """Return `info` as of a read in which the session's deadline was this."""
-    heard_ms = deadline_ms - round(info.session_ttl * 1000)
-    if heard_ms == info.last_heartbeat_ms:
-        return info
+def heard(info: SessionInfo, heard_ms: int) -> SessionInfo:
+    """Return `info` of a session that was heard again since."""
     # In the order of the fields: by keyword this takes twice as long, for each session of each read.
     return SessionInfo(
         info.agent_id,
@@ -235,7 +233,7 @@ def _reaped(answer: list[Any]) -> Reaped:
 def _position(end: bytes | None) -> tuple[int, int]:
     """Read where a topic ends: epoch and number."""
     try:
-        epoch, number = (end or b"0\x1f0").split(_FS)
+        epoch, number = (end or b"0\x1f0").split(FS)
         return int(epoch), int(number)
     except ValueError as error:
         corrupt("topic", SYSTEM_TOPIC, error)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import attrs
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from comity.logs import corrupt
-from comity.model import Contender, Holder, Link, Loss, Mode, SessionInfo, decode_session
+from comity.model import Contender, Holder, Link, Loss, Mode, SessionBody
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from comity.model import SessionInfo
 
 FS = b"\x1f"
 RS = b"\x1e"
@@ -18,7 +18,8 @@ MODES = {b"x": Mode.EXCLUSIVE, b"s": Mode.SHARED}
 LETTERS = {Mode.EXCLUSIVE: "x", Mode.SHARED: "s"}
 MAX_RANK = 9999
 
-_HOLDER_FIELDS = 8
+Member: TypeAlias = "tuple[bytes, int, SessionInfo]"
+"""A session as its record tells of it: whose deadline it has, its time to live in ms, and the rest."""
 
 
 def holder(name: str, mode: bytes, text: bytes, expires_ms: int, now_ms: int) -> Holder:
@@ -109,10 +110,16 @@ def loss(entry: bytes) -> Loss:
 def session(record: bytes, deadline_ms: int) -> tuple[bytes, SessionInfo]:
     """Read a session's record; also its incarnation. Raises ValueError when it is none."""
     incarnation, started, revision, ttl, interval, body = record.split(FS, 5)
-    ttl_ms, interval_ms = int(ttl), int(interval)
-    info = decode_session(body, int(started), deadline_ms - ttl_ms)
-    kept = (ttl_ms / 1000, interval_ms / 1000, int(revision))
-    if (info.session_ttl, info.heartbeat_interval, info.revision) != kept:
-        # These are the store's to tell: an update cannot change them.
-        info = attrs.evolve(info, session_ttl=kept[0], heartbeat_interval=kept[1], revision=kept[2])
-    return incarnation, info
+    ttl_ms = int(ttl)
+    # Time to live, interval and revision are the store's to tell: an update cannot change them.
+    kept = (int(started), deadline_ms - ttl_ms, ttl_ms, int(interval), int(revision))
+    return incarnation, SessionBody.read(body).info(*kept)
+
+
+def member(record: bytes, deadlines: Mapping[bytes, int]) -> Member:
+    """Read a record as `session` does, of one session among many."""
+    incarnation, started, revision, ttl, interval, text = record.split(FS, 5)
+    body, ttl_ms = SessionBody.read(text), int(ttl)
+    who = body.agent_id.encode() + FS + incarnation
+    heard_ms = deadlines.get(who, 0) - ttl_ms
+    return who, ttl_ms, body.info(int(started), heard_ms, ttl_ms, int(interval), int(revision))
