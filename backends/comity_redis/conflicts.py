@@ -59,11 +59,11 @@ class RedisConflicts:
 
         def parse(answer: list[Any]) -> Settled | Changed:
             if answer[0] == b"C":
-                return Changed(records.holders(name, answer[2:], answer[1]), answer[1])
+                return Changed(records.holders(answer[2:], answer[1]), answer[1])
             _, text, at_us = answer
             made, *standing = text.split(RS)
             token, left = map(int, made.split(FS))
-            granted = Granted(token, None if left < 0 else left, at_us) if token else None
+            granted = Granted(token, None if left < 0 else left, at_us, name) if token else None
             return Settled(tuple(_verdict(each) for each in standing), granted, at_us)
 
         def undo(answer: Settled | Changed | None) -> Op[object] | None:
@@ -178,7 +178,7 @@ class _Facts:
         """Return the queue numbers of a session's waiting requests."""
         for member in self.queue:
             try:
-                _, _, number, _, _, agent_id, incarnation, _, _, _, _ = member.split(FS)
+                _, _, number, _, _, agent_id, incarnation, _, _, _, _, _ = member.split(FS)
                 if agent_id + FS + incarnation == who:
                     yield int(number)
             except ValueError:

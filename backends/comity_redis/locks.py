@@ -61,20 +61,20 @@ class RedisLocks:
 
     def acquire(self, request: LockRequest) -> Op[Answer]:
         """Grant, queue or refuse a request, as `comity.ports.Locks.acquire` says."""
-        ref, (want,) = request.session, request.wants
+        ref, wants = request.session, request.wants
 
         def parse(answer: list[Any]) -> Answer:
             kind = answer[0]
             if kind == b"G":
-                return _granted(answer)
+                return _granted(answer, wants[0].name)
             if kind == b"Q":
                 _, place, retry_ms, at_us, *there = answer
-                return Queued(place, max(0, retry_ms), holders(want.name, there, at_us), at_us)
+                return Queued(place, max(0, retry_ms), holders(there, at_us), at_us)
             if kind == b"H":
-                return Held(holders(want.name, answer[2:], answer[1]), answer[1])
+                return Held(holders(answer[2:], answer[1]), answer[1])
             if kind == b"D":
                 _, at_us, links, *there = answer
-                return Deadlocked(tuple(cycle(links)), holders(want.name, there, at_us), at_us)
+                return Deadlocked(tuple(cycle(links)), holders(there, at_us), at_us)
             return _ended(request, answer)
 
         def undo(answer: Answer | None) -> Op[object] | None:
@@ -82,18 +82,25 @@ class RedisLocks:
                 return None
             return self.withdraw(ref, request.request_id, keep=False)
 
-        self._note(request.request_id, want.name)
+        kind: tuple[str, ...] = ()
+        if len(wants) == 1:
+            name, mode = wants[0].name, LETTERS[wants[0].mode]
+            self._note(request.request_id, name)
+        else:
+            name, mode = "\x1e".join(want.name for want in wants), "".join(LETTERS[want.mode] for want in wants)
+            kind = ("o" if request.any_of else "a",)
         options = (
-            LETTERS[want.mode],
+            mode,
             f"{MAX_RANK - request.priority:05d}",
             1 if request.wait else 0,
             request.ttl_ms or 0,
             request.max_held,
             plain(request.listener),
             plain(request.flow),
+            *kind,
         )
-        who, what = (ref.agent_id, ref.incarnation), (request.request_id, want.name)
-        return self._acquire.call_packed(parse, 11, often(*who), bulks(*what), often(*options), undo=undo)
+        who, what = (ref.agent_id, ref.incarnation), (request.request_id, name)
+        return self._acquire.call_packed(parse, 11 + len(kind), often(*who), bulks(*what), often(*options), undo=undo)
 
     def _note(self, request_id: str, name: str) -> None:
         if len(self._names) >= _NAMES_NOTED:
@@ -148,7 +155,7 @@ class RedisLocks:
             if answer[0] == b"G":
                 return _granted(answer)
             if answer[0] == b"C":
-                return Changed(holders(want.name, answer[2:], answer[1]), answer[1])
+                return Changed(holders(answer[2:], answer[1]), answer[1])
             return _ended(request, answer)
 
         def undo(answer: Granted | Changed | Ended | None) -> Op[object] | None:
@@ -176,7 +183,7 @@ class RedisLocks:
 
         def parse(answer: bytes) -> tuple[Holder, ...]:
             at_us, *there = answer.split(RS)
-            return holders(name, there, int(at_us))
+            return holders(there, int(at_us))
 
         return self._break.call(parse, session.agent_id, request_id, name, plain(reason))
 
@@ -230,27 +237,27 @@ def _own(session: SessionRef, answer: list[Any]) -> Own:
     now_ms = at_us // 1000
     me = session.agent_id.encode() + FS + session.incarnation.encode()
     held: list[Holder] = []
-    waiting: list[Contender] = []
+    waiting: list[tuple[bytes, Contender]] = []
     losses: list[Loss] = []
     for entry, text, place in entries:
         try:
             if entry[len(me) + 1 : len(me) + 2] == b"n":
                 losses.append(loss(entry))
             elif place:
-                waiting.append(contender(text, place))
+                waiting.append((text, contender(text, place)))
             else:
                 name = entry[len(me) + 3 :].partition(FS)[2].decode()
                 held += present(name, text[:1] + b"\x1e" + text[1:], {me: int(deadline)}, now_ms)
         except (ValueError, KeyError) as error:
             corrupt("own", session.agent_id, error)
     held.sort(key=lambda holder: holder.token)
-    waiting.sort(key=lambda each: (each.name.encode(), each.place))
-    return Own(version, tuple(held), tuple(waiting), tuple(losses))
+    waiting.sort(key=lambda each: (each[1].name.encode(), each[0].split(FS)[1:3]))
+    return Own(version, tuple(held), tuple(each for _, each in waiting), tuple(losses))
 
 
-def _granted(answer: list[Any]) -> Granted:
-    _, token, ttl_ms, at_us = answer
-    return Granted(int(token), None if ttl_ms < 0 else ttl_ms, at_us)
+def _granted(answer: list[Any], name: str = "") -> Granted:
+    _, token, ttl_ms, at_us, *got = answer
+    return Granted(int(token), None if ttl_ms < 0 else ttl_ms, at_us, got[0].decode() if got else name)
 
 
 def _released(answer: list[Any]) -> Released:

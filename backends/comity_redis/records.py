@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FS = b"\x1f"
 RS = b"\x1e"
+WAITED = b"-"
+"""What stands for the mode of a name that somebody waits for and nobody holds."""
 MODES = {b"x": Mode.EXCLUSIVE, b"s": Mode.SHARED}
 LETTERS = {Mode.EXCLUSIVE: "x", Mode.SHARED: "s"}
 MAX_RANK = 9999
@@ -40,15 +42,17 @@ def holder(name: str, mode: bytes, text: bytes, expires_ms: int, now_ms: int) ->
     )
 
 
-def holders(name: str, answer: Sequence[Any], now_us: int) -> tuple[Holder, ...]:
-    """Read the holders that an answer ends with: their mode, then text and remaining ms of each."""
-    mode, now_ms = answer[0], now_us // 1000
-    pairs = zip(answer[1::2], answer[2::2], strict=True)
-    return tuple(holder(name, mode, text, int(left), now_ms) for text, left in pairs)
+def holders(answer: Sequence[Any], now_us: int) -> tuple[Holder, ...]:
+    """Read the holders that an answer ends with: of each its mode and name, its text and the remaining ms."""
+    now_ms = now_us // 1000
+    facts = zip(answer[::3], answer[1::3], answer[2::3], strict=True)
+    return tuple(holder(what[1:].decode(), what[:1], text, int(left), now_ms) for what, text, left in facts)
 
 
 def present(name: str, record: bytes, ends: dict[bytes, int], now_ms: int) -> Iterator[Holder]:
     """Read a lock record, without the holders that are over; `ends`: deadlines of sessions in ms."""
+    if record.startswith(WAITED):
+        return
     head, *texts = record.split(RS)
     if head[:1] not in MODES or not texts:
         corrupt("lock", name, record[:80])
@@ -67,11 +71,11 @@ def present(name: str, record: bytes, ends: dict[bytes, int], now_ms: int) -> It
 
 
 def contender(member: bytes, place: int) -> Contender:
-    """Read one queue member. Raises ValueError or KeyError on anything else."""
-    name, rank, _, mode, request_id, agent_id, _, _, since, _, flow = member.split(FS)
+    """Read a waiting request at one name, or a whole one at its first. Raises ValueError or KeyError otherwise."""
+    names, rank, _, modes, request_id, agent_id, _, _, since, _, flow, _ = member.split(FS)
     return Contender(
-        name=name.decode(),
-        mode=MODES[mode],
+        name=names.partition(RS)[0].decode(),
+        mode=MODES[modes[:1]],
         agent_id=agent_id.decode(),
         priority=MAX_RANK - int(rank),
         place=place,

@@ -101,7 +101,7 @@ def _wake(payload: bytes) -> Wake:
                 name.decode(),
                 request_id.decode(),
                 int(token),
-                granted=Granted(int(token), ttl_ms, int(at_us)),
+                granted=Granted(int(token), ttl_ms, int(at_us), name.decode()),
             )
         case b"l":
             name, request_id, token, reason = fields

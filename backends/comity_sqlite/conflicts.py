@@ -19,7 +19,7 @@ from comity.model import (
     SystemEvent,
     Verdict,
 )
-from comity_sqlite.handoff import clear_the_way
+from comity_sqlite.handoff import clear_the_way, serve
 from comity_sqlite.log import tell
 from comity_sqlite.presence import info_of
 from comity_sqlite.queue import Seat, grant, holder, holders_of, lose, queue, seat_of
@@ -144,7 +144,7 @@ def _settle(step: Step, settlement: Settlement) -> Settled | Changed:
     name, take = settlement.name, settlement.take
     taken = None if take is None else seat_of(step, take.request_id)
     step.asker = 0 if taken is None else taken.id
-    clear_the_way(step, name)
+    clear_the_way(step, [name])
     before = step.ended(Kind.SETTLEMENT, settlement.request_id)
     if before is not None:
         return _remembered(step, before)
@@ -161,6 +161,8 @@ def _settle(step: Step, settlement: Settlement) -> Settled | Changed:
     step.do("DELETE FROM verdicts WHERE space = ? AND name = ? AND counter <> ?", step.space, name, settlement.counter)
     new = [verdict for verdict in settlement.verdicts if _record(step, settlement, verdict)]
     _enforce(step, settlement, held)
+    step.freed.discard(name)
+    serve(step)
     for verdict in new:
         _publish(step, settlement, verdict)
     answer = _answer(step, settlement)
@@ -175,7 +177,7 @@ def _answer(step: Step, settlement: Settlement) -> Settled:
 
 
 def _remember(step: Step, settlement: Settlement, answer: Settled) -> None:
-    made = None if answer.granted is None else (answer.granted.token, answer.granted.ttl_ms)
+    made = None if answer.granted is None else (answer.granted.token, answer.granted.ttl_ms, answer.granted.name)
     verdicts = [(*attrs.astuple(v.winner), *attrs.astuple(v.loser), v.strategy, v.reason) for v in answer.standing]
     kept = msgspec.json.encode((verdicts, made)).decode()
     step.mark(Kind.SETTLEMENT, settlement.request_id, How.DONE, kept)
@@ -185,7 +187,7 @@ def _remembered(step: Step, end: End) -> Settled:
     verdicts, made = msgspec.json.decode(end.reason)
     return Settled(
         tuple(Verdict(SessionRef(*v[:2]), SessionRef(*v[2:4]), *v[4:]) for v in verdicts),
-        None if made is None else Granted(made[0], made[1], step.at_us),
+        None if made is None else Granted(made[0], made[1], step.at_us, made[2]),
         step.at_us,
     )
 
@@ -281,16 +283,17 @@ def _enforce(step: Step, settlement: Settlement, held: list[Seat]) -> None:
             if seat is None and limit(step, winner, take) is not None:
                 continue
         else:
-            seat = next((seat for seat in queue(step, name) if seat.session == winner.id), None)
+            mine = (seat for seat in queue(step, name) if seat.session == winner.id)
+            seat = next((seat for seat in mine if seat.weight == 1 and not seat.pool), None)
             if seat is None:
                 continue
         for loser in held:
             reason = f"taken over by {winner.agent_id} ({why[winner.id][loser.session]})"
-            lose(step, loser, reason, winner.agent_id)
+            lose(step, loser, reason, winner.agent_id, name)
         if take is not None and takes:
             take_over(step, take, winner, seat, decided=True)
         elif seat is not None:
-            grant(step, seat, handed=True, decided=True)
+            grant(step, seat, [seat.want], handed=True, decided=True)
         return
 
 

@@ -11,101 +11,122 @@ from typing import TYPE_CHECKING
 import attrs
 
 from comity.model import Link
-from comity_sqlite.queue import conflicts, holders_of, seats
+from comity_sqlite.queue import conflicts, holders_of, seats, wants_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from comity_sqlite.queue import Seat
+    from comity_sqlite.queue import Seat, Want
     from comity_sqlite.step import Step
 
 MOST_EDGES = 1000
 """How many pairs of a waiting flow and one that it waits for are looked at."""
+_WAITS = "r.session = ? AND r.flow = ? AND r.held = 0 AND w.pref = 0 ORDER BY r.request_id"
 
 
 @attrs.frozen
 class _Flow:
     session: int
+    agent_id: str
     name: str
 
+    @classmethod
+    def of(cls, seat: Seat) -> _Flow:
+        return cls(seat.session, seat.agent_id, seat.flow)
 
-def _flow(seat: Seat) -> _Flow:
-    return _Flow(seat.session, seat.flow)
 
-
-@attrs.frozen
-class _Edge:
-    """That the flow of `waiter` waits for somebody at the waiter's name."""
-
-    waiter: Seat
-
-    @property
-    def link(self) -> Link:
-        return Link(self.waiter.agent_id, self.waiter.flow, self.waiter.name)
+_Edge = tuple[str, _Flow]
+"""The name where somebody is waited for, and his flow."""
+_Ways = list[list[_Edge]]
+"""What would do for a request, all its names or any one, and who is in the way of that."""
+_Waits = dict[_Flow, list[_Ways]]
 
 
 def cycle(step: Step, seat: Seat) -> tuple[Link, ...]:
-    """Return the cycle that a waiting seat closes, from its own flow on; () when it closes none."""
-    me = _flow(seat)
+    """Return the cycle that a waiting request closes, from its own flow on; () when it closes none."""
     if not seat.flow or _stands_alone(step, seat):
         return ()
-    came: dict[_Flow, _Edge] = {}
-    flows, edges = [me], 0
-    for flow in flows:
-        for waiter in list(seats(step, _WAITS, flow.session, flow.name)):
-            for other in _in_the_way(step, waiter):
-                edges += 1
-                if edges > MOST_EDGES:
-                    return ()
-                if not other.flow or _flow(other) in came:
-                    continue
-                came[_flow(other)] = _Edge(waiter)
-                if _flow(other) == me:
-                    return _way_back(came, me)
-                flows.append(_flow(other))
-    return ()
-
-
-_WAITS = "r.session = ? AND r.flow = ? AND r.held = 0 ORDER BY r.request_id"
+    waits = _explore(step, _Flow.of(seat))
+    while any(_drop_those_that_end(waits, flow) for flow in waits):
+        pass
+    return _way_back(waits, _Flow.of(seat))
 
 
 def _stands_alone(step: Step, seat: Seat) -> bool:
     """Tell whether the flow has nothing but this request, with nobody behind it: then nobody waits for it."""
-    return not step.one(
+    if step.one(
         "SELECT 1 FROM requests WHERE session = ? AND flow = ? AND id <> ? LIMIT 1", seat.session, seat.flow, seat.id
-    ) and not step.one(
-        "SELECT 1 FROM wants WHERE space = ? AND name = ? AND held = 0 AND (urgency, number) > (?, ?) LIMIT 1",
-        step.space,
-        seat.name,
-        -seat.priority,
-        seat.number,
-    )
+    ):
+        return False
+    behind = "SELECT 1 FROM wants WHERE space = ? AND name = ? AND held = 0 AND (urgency, number) > (?, ?) LIMIT 1"
+    return not any(step.one(behind, step.space, name, *seat.turn) for name, _ in wants_of(step, seat))
 
 
-def _in_the_way(step: Step, seat: Seat) -> Iterator[Seat]:
-    """Go through what a waiting seat conflicts with, from its place forwards to the holders.
+def _explore(step: Step, me: _Flow) -> _Waits:
+    """Follow who waits for whom from `me` on, at most `MOST_EDGES` pairs far."""
+    waits: _Waits = {}
+    known, flows, edges = {me}, [me], 0
+    for flow in flows:
+        for seat in list(seats(step, _WAITS, flow.session, flow.name)):
+            ways: _Ways = []
+            for want in wants_of(step, seat):
+                if seat.pool or not ways:
+                    ways.append([])
+                for other in _in_the_way(step, seat, want):
+                    edges += 1
+                    if edges > MOST_EDGES:
+                        return waits
+                    if other.flow:
+                        ways[-1].append((want[0], _Flow.of(other)))
+            waits.setdefault(flow, []).append(ways)
+            met = dict.fromkeys(other for way in ways for _, other in way)
+            flows += [other for other in met if other not in known]
+            known |= met.keys()
+    return waits
 
-    An exclusive request in line waits for all that is before it, so nothing before it needs to be looked at.
+
+def _in_the_way(step: Step, seat: Seat, want: Want) -> Iterator[Seat]:
+    """Go through what keeps a waiting request from `want`, from its place forwards to the holders.
+
+    One in line that wants the name for itself waits for all that is before it, so nothing before it needs to
+    be looked at; unless it may get another name.
     """
     for other in seats(
         step,
         "w.space = ? AND w.name = ? AND w.held = 0 AND (w.urgency, w.number) < (?, ?)"
         " ORDER BY w.urgency DESC, w.number DESC",
         step.space,
-        seat.name,
-        -seat.priority,
-        seat.number,
+        want[0],
+        *seat.turn,
     ):
-        if other.is_over(step) or not conflicts(seat.wants, other.wants):
+        if other.is_over(step) or not conflicts(want, other.want):
             continue
         yield other
-        if other.flow and not other.shared:
+        if other.flow and not other.shared and not other.pool:
             return
-    yield from (other for other in holders_of(step, seat.name) if conflicts(seat.wants, other.wants))
+    yield from (other for other in holders_of(step, want[0]) if conflicts(want, other.want))
 
 
-def _way_back(came: dict[_Flow, _Edge], me: _Flow) -> tuple[Link, ...]:
+def _drop_those_that_end(waits: _Waits, flow: _Flow) -> bool:
+    """Leave of a flow only the requests that wait for ever, if those flows do that are waited for."""
+    kept = [ways for ways in waits[flow] if all(any(waits.get(other) for _, other in way) for way in ways)]
+    changed = len(kept) < len(waits[flow])
+    waits[flow] = kept
+    return changed
+
+
+def _way_back(waits: _Waits, me: _Flow) -> tuple[Link, ...]:
+    """Return the flows on the shortest way from `me` to `me`, each with the name it waits for."""
+    came: dict[_Flow, tuple[_Flow, str]] = {}
+    reached = [me]
+    for flow in reached:
+        for name, other in (edge for ways in waits.get(flow, ()) for way in ways for edge in way):
+            if other not in came:
+                came[other] = (flow, name)
+                reached.append(other)
+    if me not in came:
+        return ()
     way = [came[me]]
-    while _flow(way[0].waiter) != me:
-        way.insert(0, came[_flow(way[0].waiter)])
-    return tuple(edge.link for edge in way)
+    while way[0][0] != me:
+        way.insert(0, came[way[0][0]])
+    return tuple(Link(flow.agent_id, flow.name, name) for flow, name in way)

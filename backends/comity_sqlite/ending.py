@@ -8,7 +8,6 @@ from comity.model import SystemEvent
 from comity_sqlite.entries import end_entries
 from comity_sqlite.lines import leave_lines
 from comity_sqlite.log import tell
-from comity_sqlite.queue import forget_name
 from comity_sqlite.step import How, Kind
 from comity_sqlite.work import claims_of, give_back
 
@@ -54,7 +53,7 @@ def end_session(step: Step, number: int, reason: str, how: How, *, by: str = "",
     step.has_ended_one = True
     step.mark(Kind.INCARNATION, session.incarnation, how, f"{reason} by {by}: {why}" if by else reason)
     end_entries(step, number, reason)
-    names = _give_up(step, session)
+    _give_up(step, session)
     step.membership_changed()
     facts = {"agent_id": session.agent_id, "started_ms": session.started_ms, "reason": reason}
     if by:
@@ -63,11 +62,7 @@ def end_session(step: Step, number: int, reason: str, how: How, *, by: str = "",
     for work in claims_of(step, number):
         give_back(step, work, f"its session ended ({reason})")
     leave_lines(step, number)
-    for name, was_wanted in sorted(names.items()):
-        if was_wanted:
-            serve(step, name)
-        else:
-            forget_name(step, name)
+    serve(step)
 
 
 def end_one_due(step: Step, session: SessionRow | None) -> None:
@@ -76,29 +71,25 @@ def end_one_due(step: Step, session: SessionRow | None) -> None:
         end_session(step, session.id, "expired", How.LOST)
 
 
-def _give_up(step: Step, session: SessionRow) -> dict[str, bool]:
-    """Delete all rows of a session; return its names, with whether it held or wanted each."""
+def _give_up(step: Step, session: SessionRow) -> None:
+    """Delete all rows of a session; its names are served and, where nothing is left of them, forgotten later."""
     number = session.id
-    names = {
-        name: False
-        for (name,) in step.all(
-            "SELECT name FROM past WHERE session = ?1 UNION SELECT name FROM verdicts WHERE low = ?1"
-            " UNION SELECT name FROM verdicts WHERE high = ?1",
-            number,
-        )
-    }
-    for (name,) in step.all(
-        "SELECT DISTINCT w.name FROM requests r JOIN wants w ON w.request = r.id WHERE r.session = ?",
+    wanted = step.all(
+        "SELECT DISTINCT w.name FROM requests r JOIN wants w ON w.request = r.id WHERE r.session = ?", number
+    )
+    others = step.all(
+        "SELECT name FROM past WHERE session = ?1 UNION SELECT name FROM verdicts WHERE low = ?1"
+        " UNION SELECT name FROM verdicts WHERE high = ?1",
         number,
-    ):
-        names[name] = True
+    )
+    step.freed.update(name for (name,) in wanted)
+    step.left.update(name for (name,) in wanted + others)
     step.do("DELETE FROM wants WHERE request IN (SELECT id FROM requests WHERE session = ?)", number)
     for table in ("requests", "past", "losses", "records"):
         step.do(f"DELETE FROM {table} WHERE session = ?", number)  # noqa: S608 - names of our own
     step.do("DELETE FROM verdicts WHERE low = ?", number)
     step.do("DELETE FROM verdicts WHERE high = ?", number)
     step.do("DELETE FROM sessions WHERE id = ?", number)
-    return names
 
 
 def wipe(step: Step) -> int:

@@ -174,11 +174,11 @@ class SqliteListener:
         if version == before:
             return []
         wakes = [
-            Wake(WakeKind.GRANTED, name, request_id, token, granted=self._granted(token, due_us))
+            Wake(WakeKind.GRANTED, name, request_id, token, granted=self._granted(token, due_us, name))
             for request_id, name, token, due_us in connection.execute(
                 "SELECT r.request_id, w.name, r.number, r.due_us FROM requests r"
                 " JOIN wants w ON w.request = r.id"
-                " WHERE r.session = ? AND r.version > ? AND r.held = 1 ORDER BY r.version",
+                " WHERE r.session = ? AND r.version > ? AND r.held = 1 AND w.pref = 0 ORDER BY r.version",
                 (number, before),
             )
         ]
@@ -203,10 +203,10 @@ class SqliteListener:
             self._wake = number
         return [Wake(WakeKind.TASK, request_id=request_id) for request_id, _ in rows]
 
-    def _granted(self, token: int, due_us: int | None) -> Granted:
+    def _granted(self, token: int, due_us: int | None, name: str) -> Granted:
         clock = self._runner.clock
         left = None if due_us is None else max(0, -((clock.mono_us() - due_us) // 1000))
-        return Granted(token, left, max(clock.wall_us(), token))
+        return Granted(token, left, max(clock.wall_us(), token), name)
 
     def _hear_signals(self, connection: sqlite3.Connection) -> list[Wake]:
         if self._session is None:

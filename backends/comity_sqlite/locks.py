@@ -26,39 +26,43 @@ from comity.model import (
 )
 from comity_sqlite.deadlock import cycle
 from comity_sqlite.ending import end_one_due
-from comity_sqlite.handoff import clear_the_way, serve
-from comity_sqlite.queue import Seat, bump, erase, holder, holders_of, lose, remove, seat_of
+from comity_sqlite.handoff import Place, clear_the_way, room, serve
+from comity_sqlite.queue import Seat, bump, erase, holder, holders_of, lose, remove, seat_of, wants_of
 from comity_sqlite.requests import (
     acting,
     granted,
+    in_the_way,
     insert,
-    is_free,
     is_unknown,
     limit,
     over,
     queued,
+    shown,
     take_over,
+    wanted,
 )
 from comity_sqlite.step import How, Kind
 from comity_sqlite.views import held, own, view
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from comity.ops import Op
     from comity_sqlite.runner import Runner
     from comity_sqlite.step import SessionRow, Step
 
 
-def _cleared_seat(step: Step, request_id: str, name: str = "", *, asks: bool = True) -> Seat | None:
-    """Clear the way at the request's name (or at `name`), and return what the request is then.
+def _cleared(step: Step, seat: Seat | None, names: Sequence[str] = (), *, asks: bool = True) -> Seat | None:
+    """Clear the way at a request's names, or at `names` if it is not there; return what the request is then.
 
     `asks`: it is the request's own session that asks for it now, so it is awake and told by the answer.
     """
-    seat = seat_of(step, request_id)
     if seat is not None:
-        step.asker, name = seat.id if asks else 0, seat.name
-    if name:
-        clear_the_way(step, name)
-    return seat_of(step, request_id)
+        step.asker = seat.id if asks else 0
+        names = [name for name, _ in wants_of(step, seat)]
+    if clear_the_way(step, names) and seat is not None:
+        return seat_of(step, seat.request_id)
+    return seat
 
 
 def _to_end(step: Step, session: SessionRef, request_id: str) -> Seat | None:
@@ -67,7 +71,7 @@ def _to_end(step: Step, session: SessionRef, request_id: str) -> Seat | None:
     seat = seat_of(step, request_id)
     if seat is not None and seat.incarnation != session.incarnation:
         return None  # another's: nothing is touched, its queue neither
-    seat = _cleared_seat(step, request_id)
+    seat = None if seat is None else _cleared(step, seat)
     if seat is None:
         step.mark(Kind.REQUEST, request_id, How.VOID)
     return seat
@@ -75,21 +79,18 @@ def _to_end(step: Step, session: SessionRef, request_id: str) -> Seat | None:
 
 def _begin(step: Step, request: LockRequest, session: SessionRow) -> Granted | Queued | Held | Deadlocked:
     """Grant, queue or refuse a request that is new."""
-    if is_free(step, request):
-        return granted(step, insert(step, request, session, held=True))
-    (want,) = request.wants
+    wants = wanted(request)
+    fitting = room(step, wants, Place.of_newcomer(request), pool=request.any_of)
+    if fitting is not None:
+        return granted(step, insert(step, request, session, fitting, held=True))
     if request.wait:
-        seat = insert(step, request, session, held=False)
+        seat = insert(step, request, session, wants, held=False)
         links = cycle(step, seat)
         if not links:
             return queued(step, seat)
         erase(step, seat)
-        return Deadlocked(links, _present(step, want.name), step.at_us)
-    return Held(_present(step, want.name), step.at_us)
-
-
-def _present(step: Step, name: str) -> tuple[Holder, ...]:
-    return tuple(holder(step, seat) for seat in holders_of(step, name))
+        return Deadlocked(links, shown(step, in_the_way(step, wants)), step.at_us)
+    return Held(shown(step, in_the_way(step, wants)), step.at_us)
 
 
 class SqliteLocks:
@@ -100,7 +101,8 @@ class SqliteLocks:
 
     def acquire(self, request: LockRequest) -> Op[Answer]:
         """See `comity.ports.Locks.acquire`."""
-        (name,) = (want.name for want in request.wants)
+        wants = wanted(request)
+        names = [name for name, _ in wants]
 
         def acquire(step: Step) -> Answer | ComityError:
             mine = acting(step, request.session)
@@ -108,9 +110,10 @@ class SqliteLocks:
                 return mine
             if (end := over(step, request.request_id)) is not None:
                 return end
-            if is_unknown(step, name):
-                return limit(step, mine, request) or granted(step, insert(step, request, mine, held=True))
-            seat = _cleared_seat(step, request.request_id, name)
+            if is_unknown(step, wants):
+                fitting = wants[:1] if request.any_of else wants
+                return limit(step, mine, request) or granted(step, insert(step, request, mine, fitting, held=True))
+            seat = _cleared(step, seat_of(step, request.request_id), names)
             if seat is None:
                 # The second look: clearing the way may have ended the request itself.
                 return over(step, request.request_id) or limit(step, mine, request) or _begin(step, request, mine)
@@ -138,7 +141,7 @@ class SqliteLocks:
                 return granted(step, seat)
             if seat is not None:
                 remove(step, seat, How.VOID)
-                serve(step, seat.name)
+                serve(step)
             return Withdrawn(step.at_us)
 
         def undo(answer: Granted | Withdrawn | None) -> Op[object] | None:
@@ -159,7 +162,7 @@ class SqliteLocks:
             remove(step, seat, How.DONE if seat.held else How.VOID)
             if tell:
                 bump(step, seat.session)
-            serve(step, seat.name)
+            serve(step)
             return Released(seat.held, step.at_us)
 
         def undo(answer: Released | None) -> Op[object] | None:
@@ -174,7 +177,8 @@ class SqliteLocks:
             mine = acting(step, session)
             if isinstance(mine, SessionLost):
                 return mine
-            seat = _cleared_seat(step, request_id, asks=False)
+            seat = seat_of(step, request_id)
+            seat = None if seat is None else _cleared(step, seat, asks=False)
             if seat is None or not seat.held or seat.session != mine.id:
                 return over(step, request_id) or Ended(at_us=step.at_us)
             if renewal > seat.renewal:
@@ -201,7 +205,7 @@ class SqliteLocks:
             if (end := over(step, request.request_id)) is not None:
                 return end
             (want,) = request.wants
-            seat = _cleared_seat(step, request.request_id, want.name)
+            seat = _cleared(step, seat_of(step, request.request_id), [want.name])
             if (end := over(step, request.request_id)) is not None:
                 return end
             if seat is not None and seat.held:
@@ -211,8 +215,11 @@ class SqliteLocks:
                 return Changed(tuple(holder(step, other) for other in held), step.at_us)
             if seat is None and (refusal := limit(step, mine, request)) is not None:
                 return refusal
-            lose(step, held[0], reason, mine.agent_id)
-            return take_over(step, request, mine, seat)
+            lose(step, held[0], reason, mine.agent_id, want.name)
+            answer = take_over(step, request, mine, seat)
+            step.freed.discard(want.name)
+            serve(step)
+            return answer
 
         return self._runner.write(
             "locks.preempt",
@@ -227,14 +234,14 @@ class SqliteLocks:
             before = step.ended(Kind.BREAKING, request_id)
             if before is not None:
                 return msgspec.json.decode(before.reason, type=tuple[Holder, ...])
-            clear_the_way(step, name)
+            clear_the_way(step, [name])
             held = holders_of(step, name)
-            shown = tuple(holder(step, seat) for seat in held)
+            taken_from = tuple(holder(step, seat) for seat in held)
             for seat in held:
-                lose(step, seat, reason, session.agent_id)
-            serve(step, name)
-            step.mark(Kind.BREAKING, request_id, How.DONE, msgspec.json.encode(shown).decode())
-            return shown
+                lose(step, seat, reason, session.agent_id, name)
+            serve(step)
+            step.mark(Kind.BREAKING, request_id, How.DONE, msgspec.json.encode(taken_from).decode())
+            return taken_from
 
         return self._runner.write("locks.break_lock", break_lock)
 

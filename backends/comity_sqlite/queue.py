@@ -11,12 +11,12 @@ from comity_sqlite.log import tell
 from comity_sqlite.step import How, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from comity_sqlite.step import Step
 
-DEAF_LOOKED_AT = 8
-"""How many deaf waiters a step passes over before it takes the first in order."""
+Want = tuple[str, bool]
+"""A name, and whether it is shared."""
 PAST_PER_NAME = 16
 PAST_PER_SESSION = 1000
 LOSSES_PER_SESSION = 1000
@@ -26,7 +26,8 @@ LOSSES_PER_SESSION = 1000
 class Seat:
     """A request's place at one name, as held or waiting, with what is needed of its session.
 
-    `number`: the token when held, else the queue number.
+    `number`: the token when held, else the queue number. `pool`: one of its names will do. `weight`: how
+    many names it holds, or would.
     """
 
     id: int
@@ -47,11 +48,18 @@ class Seat:
     renewal: int
     flow: str
     listener: str
+    pool: bool
+    weight: int
 
     @property
-    def wants(self) -> tuple[tuple[str, bool], ...]:
-        """The names and modes wanted; one in this version."""
-        return ((self.name, self.shared),)
+    def want(self) -> Want:
+        """The name, and whether it is shared."""
+        return self.name, self.shared
+
+    @property
+    def turn(self) -> tuple[int, int]:
+        """What a line is ordered by: larger priority first, then the older."""
+        return -self.priority, self.number
 
     @property
     def ends_us(self) -> int:
@@ -65,7 +73,8 @@ class Seat:
 
 _SEAT = (
     "SELECT r.id, r.request_id, r.session, s.agent_id, s.incarnation, s.due_us, w.name, w.shared, w.held,"
-    " r.priority, w.number, r.since_ms, r.since_us, r.ttl_ms, r.due_us, r.renewal, r.flow, r.listener"
+    " r.priority, w.number, r.since_ms, r.since_us, r.ttl_ms, r.due_us, r.renewal, r.flow, r.listener,"
+    " r.pool, r.weight"
     " FROM wants w JOIN requests r ON r.id = w.request AND r.held = w.held"
     " JOIN sessions s ON s.id = r.session WHERE "
 )
@@ -78,44 +87,42 @@ _MOVE_COUNTER = (
 )
 
 
-def conflicts(one: tuple[tuple[str, bool], ...], other: tuple[tuple[str, bool], ...]) -> bool:
-    """Tell whether two requests cannot be held together: a common name, not shared by both.
-
-    Each is a set of (name, shared).
-    """
-    return any(mine == theirs and not (shared and also) for mine, shared in one for theirs, also in other)
+def conflicts(one: Want, other: Want) -> bool:
+    """Tell whether two cannot be held together: the same name, not shared by both."""
+    return one[0] == other[0] and not (one[1] and other[1])
 
 
 def seats(step: Step, where: str, *values: object) -> Iterator[Seat]:
     """Read seats as the rest of the query says; stop reading before changing anything."""
     for row in step.execute(_SEAT + where, values):
         seat = Seat(*row)
-        seat.shared, seat.held = bool(seat.shared), bool(seat.held)
+        seat.shared, seat.held, seat.pool = bool(seat.shared), bool(seat.held), bool(seat.pool)
         yield seat
 
 
-def holding(step: Step, name: str) -> list[Seat]:
-    """Return all held seats of a name by token, those that are over included."""
-    return list(seats(step, "w.space = ? AND w.name = ? AND w.held = 1 ORDER BY w.number", step.space, name))
-
-
-def holders_of(step: Step, name: str) -> list[Seat]:
-    """Return the present holders of a name in grant order."""
-    return [seat for seat in holding(step, name) if not seat.is_over(step)]
-
-
-def over_by_ttl(step: Step, name: str) -> list[Seat]:
-    """Return the held seats whose own time is over while their sessions live."""
-    return list(
-        seats(
-            step,
-            "w.space = ? AND w.name = ? AND w.held = 1 AND r.due_us <= ? AND s.due_us > ? ORDER BY w.number",
-            step.space,
-            name,
-            step.now_us,
-            step.now_us,
-        )
+def holders_of(step: Step, *names: str) -> list[Seat]:
+    """Return the present holders of these names in grant order."""
+    found = seats(
+        step,
+        f"w.space = ? AND w.name IN ({marks(names)}) AND w.held = 1 ORDER BY w.number, w.name",
+        step.space,
+        *names,
     )
+    return [seat for seat in found if not seat.is_over(step)]
+
+
+def over_by_ttl(step: Step, names: Sequence[str]) -> list[Seat]:
+    """Return the held seats at these names whose own time is over while their sessions live, one for each lease."""
+    found = seats(
+        step,
+        f"w.space = ? AND w.name IN ({marks(names)}) AND w.held = 1 AND r.due_us <= ? AND s.due_us > ?"
+        " ORDER BY w.number",
+        step.space,
+        *names,
+        step.now_us,
+        step.now_us,
+    )
+    return list({seat.id: seat for seat in found}.values())
 
 
 def queue(step: Step, name: str) -> Iterator[Seat]:
@@ -133,8 +140,16 @@ def queue(step: Step, name: str) -> Iterator[Seat]:
 
 
 def seat_of(step: Step, request_id: str) -> Seat | None:
-    """Return the seat of a request, None when there is none."""
-    return next(seats(step, "r.space = ? AND r.request_id = ?", step.space, request_id), None)
+    """Return the seat of a request at the first of its names, None when there is none."""
+    return next(seats(step, "r.space = ? AND r.request_id = ? AND w.pref = 0", step.space, request_id), None)
+
+
+def wants_of(step: Step, seat: Seat) -> list[Want]:
+    """Return all that a request holds or waits for, in its own order."""
+    if seat.weight == 1 and not (seat.pool and not seat.held):
+        return [seat.want]
+    rows = step.all("SELECT name, shared FROM wants WHERE request = ? ORDER BY pref", seat.id)
+    return [(name, bool(shared)) for name, shared in rows]
 
 
 def holder(step: Step, seat: Seat) -> Holder:
@@ -151,6 +166,11 @@ def holder(step: Step, seat: Seat) -> Holder:
         held_ms=max(0, (step.now_us - seat.since_us) // 1000),
         due_ms=None if seat.due_us is None else step.left_ms(seat.due_us),
     )
+
+
+def marks(values: Sequence[object]) -> str:
+    """Return as many question marks."""
+    return ",".join("?" * len(values))
 
 
 def contender(seat: Seat, place: int) -> Contender:
@@ -177,8 +197,8 @@ def bump(step: Step, session: int) -> int:
     return int(step.one("SELECT version FROM sessions WHERE id = ?", session)[0])
 
 
-def grant(step: Step, seat: Seat, *, handed: bool, decided: bool = False) -> None:
-    """Make the seat's request the holder. `handed`: by another's step, so its session must be told.
+def grant(step: Step, seat: Seat, wants: Sequence[Want], *, handed: bool, decided: bool = False) -> None:
+    """Make the seat's request the holder of `wants`. `handed`: by another's step, so its session must be told.
 
     `decided`: by a settlement; such a grant leaves the name's grant counter as it is.
     """
@@ -195,25 +215,30 @@ def grant(step: Step, seat: Seat, *, handed: bool, decided: bool = False) -> Non
         version,
         seat.id,
     )
+    if seat.pool:
+        seat.name, seat.shared = wants[0]
+        step.do("DELETE FROM wants WHERE request = ? AND name <> ?", seat.id, seat.name)
+        step.do("UPDATE wants SET pref = 0 WHERE request = ?", seat.id)
     step.do("UPDATE wants SET held = 1, urgency = 0, number = ? WHERE request = ?", token, seat.id)
-    note_grant(step, seat, decided=decided)
+    for name, _ in wants:
+        note_grant(step, seat, name, decided=decided)
 
 
-def note_grant(step: Step, seat: Seat, *, decided: bool = False) -> None:
-    """Move the name's counter and remember the session's claim."""
-    step.do(_KEEP_COUNTER if decided else _MOVE_COUNTER, step.space, seat.name, 0 if decided else seat.number)
+def note_grant(step: Step, seat: Seat, name: str, *, decided: bool = False) -> None:
+    """Move the counter of one of its names and remember the session's claim."""
+    step.do(_KEEP_COUNTER if decided else _MOVE_COUNTER, step.space, name, 0 if decided else seat.number)
     if step.do(
         "UPDATE past SET token = ? WHERE space = ? AND name = ? AND session = ?",
         seat.number,
         step.space,
-        seat.name,
+        name,
         seat.session,
     ):
         return
     step.do(
         "INSERT INTO past (space, name, session, token) VALUES (?, ?, ?, ?)",
         step.space,
-        seat.name,
+        name,
         seat.session,
         seat.number,
     )
@@ -221,16 +246,16 @@ def note_grant(step: Step, seat: Seat, *, decided: bool = False) -> None:
         "DELETE FROM past WHERE (space, name, session) IN (SELECT space, name, session FROM past"
         " WHERE space = ? AND name = ? ORDER BY token DESC LIMIT -1 OFFSET ?)",
         step.space,
-        seat.name,
+        name,
         PAST_PER_NAME,
     )
-    for (name,) in step.all(
+    for (oldest,) in step.all(
         "SELECT name FROM past WHERE session = ? ORDER BY token DESC LIMIT -1 OFFSET ?",
         seat.session,
         PAST_PER_SESSION,
     ):
-        step.do("DELETE FROM past WHERE space = ? AND name = ? AND session = ?", step.space, name, seat.session)
-        forget_name(step, name)
+        step.do("DELETE FROM past WHERE space = ? AND name = ? AND session = ?", step.space, oldest, seat.session)
+        forget_name(step, oldest)
 
 
 def erase(step: Step, seat: Seat) -> None:
@@ -240,20 +265,25 @@ def erase(step: Step, seat: Seat) -> None:
 
 
 def remove(step: Step, seat: Seat, how: How, reason: str = "") -> None:
-    """Take the request out of the name and remember that its id is over."""
+    """Take the request out of its names and remember that its id is over."""
+    names = [name for name, _ in wants_of(step, seat)]
+    step.freed.update(names)
+    step.left.update(names)
     erase(step, seat)
     step.mark(Kind.REQUEST, seat.request_id, how, reason)
 
 
-def lose(step: Step, seat: Seat, reason: str, by: str) -> None:
-    """Take a lease away from its holder, who is told, and tell everybody."""
+def lose(step: Step, seat: Seat, reason: str, by: str, name: str | None = None) -> None:
+    """Take a lease away from its holder, who is told, and tell everybody; for `name`, else for its first."""
+    names = [each for each, _ in wants_of(step, seat)]
+    name = names[0] if name is None else name
     version = bump(step, seat.session)
     step.do(
         "INSERT INTO losses (session, version, request_id, name, token, reason) VALUES (?, ?, ?, ?, ?, ?)",
         seat.session,
         version,
         seat.request_id,
-        seat.name,
+        name,
         seat.number,
         reason,
     )
@@ -265,12 +295,14 @@ def lose(step: Step, seat: Seat, reason: str, by: str) -> None:
         LOSSES_PER_SESSION,
     )
     remove(step, seat, How.LOST, reason)
-    tell(
-        step,
-        SystemEvent.LOCK_LOST,
-        by,
-        {"name": seat.name, "agent_id": seat.agent_id, "token": seat.number, "reason": reason, "by": by},
-    )
+    facts: dict[str, object] = {
+        "name": name,
+        "agent_id": seat.agent_id,
+        "token": seat.number,
+        "reason": reason,
+        "by": by,
+    }
+    tell(step, SystemEvent.LOCK_LOST, by, facts if len(names) == 1 else {**facts, "names": names})
 
 
 def forget_name(step: Step, name: str) -> None:

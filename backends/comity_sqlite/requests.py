@@ -8,25 +8,31 @@ from comity.errors import LimitExceeded, SessionLost
 from comity.model import Ended, Granted, LockRequest, Mode, Queued, SessionRef
 from comity_sqlite.queue import (
     Seat,
-    conflicts,
     grant,
     holder,
     holders_of,
+    marks,
     note_grant,
-    queue,
+    wants_of,
 )
 from comity_sqlite.step import How, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from comity.model import Holder
+    from comity_sqlite.queue import Want
     from comity_sqlite.step import SessionRow, Step
 
 _NOBODY_HOLDS_MS = 1000
+HOLDERS_SHOWN = 100
+"""How many holders an answer names at most."""
 
 
 def granted(step: Step, seat: Seat) -> Granted:
     """Answer for a held seat."""
     ttl_ms = None if seat.due_us is None else max(0, step.left_ms(seat.due_us))
-    return Granted(seat.number, ttl_ms, step.at_us)
+    return Granted(seat.number, ttl_ms, step.at_us, seat.name)
 
 
 def acting(step: Step, ref: SessionRef) -> SessionRow | SessionLost:
@@ -45,18 +51,31 @@ def over(step: Step, request_id: str) -> Ended | None:
 
 
 def limit(step: Step, session: SessionRow, request: LockRequest) -> LimitExceeded | None:
-    """Refuse a new request of a session that has as many as it may."""
+    """Refuse a new request of a session that would have more names than it may."""
     (count,) = step.one(
-        "SELECT count(*) FROM requests WHERE session = ? AND (due_us IS NULL OR due_us > ?)",
+        "SELECT coalesce(sum(weight), 0) FROM requests WHERE session = ? AND (due_us IS NULL OR due_us > ?)",
         session.id,
         step.now_us,
     )
-    return LimitExceeded(session.agent_id, request.max_held) if count >= request.max_held else None
+    more = 1 if request.any_of else len(request.wants)
+    return LimitExceeded(session.agent_id, request.max_held) if count + more > request.max_held else None
 
 
-def insert(step: Step, request: LockRequest, session: SessionRow, *, held: bool, decided: bool = False) -> Seat:
-    """Make a new request, held at once or waiting."""
-    (want,) = request.wants
+def wanted(request: LockRequest) -> list[Want]:
+    """Return what a request wants, in its own order."""
+    return [(want.name, want.mode is Mode.SHARED) for want in request.wants]
+
+
+def insert(
+    step: Step,
+    request: LockRequest,
+    session: SessionRow,
+    wants: Sequence[Want],
+    *,
+    held: bool,
+    decided: bool = False,
+) -> Seat:
+    """Make a new request, a holder of `wants` at once, or waiting for them; return its seat at the first."""
     due_us = step.now_us + request.ttl_ms * 1000 if held and request.ttl_ms is not None else None
     seat = Seat(
         id=0,
@@ -65,8 +84,8 @@ def insert(step: Step, request: LockRequest, session: SessionRow, *, held: bool,
         agent_id=session.agent_id,
         incarnation=session.incarnation,
         session_due_us=session.due_us,
-        name=want.name,
-        shared=want.mode is Mode.SHARED,
+        name=wants[0][0],
+        shared=wants[0][1],
         held=held,
         priority=request.priority,
         number=step.token(),
@@ -77,10 +96,12 @@ def insert(step: Step, request: LockRequest, session: SessionRow, *, held: bool,
         renewal=0,
         flow=request.flow,
         listener=request.listener,
+        pool=request.any_of and len(request.wants) > 1,
+        weight=1 if request.any_of else len(request.wants),
     )
     seat.id = step.add(
         "INSERT INTO requests (space, request_id, session, held, priority, number, since_ms, since_us,"
-        " ttl_ms, due_us, flow, listener) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " ttl_ms, due_us, flow, listener, pool, weight) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         step.space,
         seat.request_id,
         seat.session,
@@ -93,34 +114,32 @@ def insert(step: Step, request: LockRequest, session: SessionRow, *, held: bool,
         seat.due_us,
         seat.flow,
         seat.listener,
+        seat.pool,
+        seat.weight,
     )
-    step.do(
-        "INSERT INTO wants (space, name, held, urgency, number, request, shared) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        step.space,
-        seat.name,
-        held,
-        0 if held else -seat.priority,
-        seat.number,
-        seat.id,
-        seat.shared,
-    )
-    if held:
-        note_grant(step, seat, decided=decided)
+    for pref, (name, shared) in enumerate(wants):
+        step.do(
+            "INSERT INTO wants (space, name, held, urgency, number, request, shared, pref)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            step.space,
+            name,
+            held,
+            0 if held else -seat.priority,
+            seat.number,
+            seat.id,
+            shared,
+            pref,
+        )
+        if held:
+            note_grant(step, seat, name, decided=decided)
     return seat
 
 
-def is_unknown(step: Step, name: str) -> bool:
-    """Tell whether there is no request at all for a name."""
-    return step.one("SELECT 1 FROM wants WHERE space = ? AND name = ? LIMIT 1", step.space, name) is None
-
-
-def is_free(step: Step, request: LockRequest) -> bool:
-    """Tell whether a newcomer conflicts with no holder and with no waiter before it, deaf ones included."""
-    (want,) = request.wants
-    wants = ((want.name, want.mode is Mode.SHARED),)
-    return not any(conflicts(wants, seat.wants) for seat in holders_of(step, want.name)) and not any(
-        conflicts(wants, seat.wants) for seat in queue(step, want.name) if seat.priority >= request.priority
-    )
+def is_unknown(step: Step, wants: Sequence[Want]) -> bool:
+    """Tell whether there is no request at all for one of these names."""
+    names = [name for name, _ in wants]
+    query = f"SELECT 1 FROM wants WHERE space = ? AND name IN ({marks(names)}) LIMIT 1"  # noqa: S608 - question marks
+    return step.one(query, step.space, *names) is None
 
 
 def take_over(
@@ -128,29 +147,38 @@ def take_over(
 ) -> Granted:
     """Make the asking request the holder of a name just freed for it, wherever it stood."""
     if seat is None:
-        return granted(step, insert(step, request, session, held=True, decided=decided))
-    grant(step, seat, handed=False, decided=decided)
+        return granted(step, insert(step, request, session, wanted(request), held=True, decided=decided))
+    grant(step, seat, [seat.want], handed=False, decided=decided)
     return granted(step, seat)
 
 
 def place_of(step: Step, seat: Seat) -> int:
-    """Return a waiting seat's place in its name's queue, from 1."""
-    (before,) = step.one(
-        "SELECT count(*) FROM wants w JOIN requests r ON r.id = w.request"
+    """Return a waiting request's place in line, from 1: where it stands last, or first of a pool's names."""
+    names = [name for name, _ in wants_of(step, seat)]
+    query = (
+        "SELECT count(*) FROM wants w JOIN requests r ON r.id = w.request"  # noqa: S608 - question marks
         " JOIN sessions s ON s.id = r.session AND s.due_us > ?"
-        " WHERE w.space = ? AND w.name = ? AND w.held = 0 AND (w.urgency, w.number) < (?, ?)",
-        step.now_us,
-        step.space,
-        seat.name,
-        -seat.priority,
-        seat.number,
+        f" WHERE w.space = ? AND w.name IN ({marks(names)}) AND w.held = 0 AND (w.urgency, w.number) < (?, ?)"
+        " GROUP BY w.name"
     )
-    return int(before) + 1
+    before = [count for (count,) in step.all(query, step.now_us, step.space, *names, *seat.turn)]
+    if seat.pool:
+        return 1 if len(before) < len(names) else 1 + min(before)
+    return 1 + max(before, default=0)
+
+
+def in_the_way(step: Step, wants: Sequence[Want]) -> list[Seat]:
+    """Return who holds these names, in the order of the grants."""
+    return holders_of(step, *(name for name, _ in wants))
+
+
+def shown(step: Step, found: Sequence[Seat]) -> tuple[Holder, ...]:
+    """Show holders in an answer, not too many."""
+    return tuple(holder(step, seat) for seat in found[:HOLDERS_SHOWN])
 
 
 def queued(step: Step, seat: Seat) -> Queued:
-    """Answer for a waiting seat."""
-    held = holders_of(step, seat.name)
+    """Answer for a waiting request."""
+    held = in_the_way(step, wants_of(step, seat))
     retry_ms = min((step.left_ms(other.ends_us) for other in held), default=_NOBODY_HOLDS_MS)
-    holders = tuple(holder(step, other) for other in held)
-    return Queued(place_of(step, seat), max(0, retry_ms), holders, step.at_us)
+    return Queued(place_of(step, seat), max(0, retry_ms), shown(step, held), step.at_us)

@@ -19,7 +19,13 @@ T = TypeVar("T")
 APPLICATION = 0x436F6D74
 """``Comt``: tells the file from other programs' databases."""
 VERSION = 2
-_CHANGES: dict[int, tuple[str, ...]] = {2: ()}
+_CHANGES: dict[int, tuple[str, ...]] = {
+    2: (
+        "ALTER TABLE requests ADD COLUMN pool INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE requests ADD COLUMN weight INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE wants ADD COLUMN pref INTEGER NOT NULL DEFAULT 0",
+    )
+}
 """What brings a table of the layout before up to each version; new tables need nothing here."""
 _BALLAST_BYTES = 256 * 1024
 

@@ -59,6 +59,8 @@ CREATE TABLE IF NOT EXISTS requests (
     version    INTEGER NOT NULL DEFAULT 0,  -- of the session, by the hand-off that granted it; else 0
     flow       TEXT    NOT NULL,
     listener   TEXT    NOT NULL,
+    pool       INTEGER NOT NULL DEFAULT 0,  -- 1 when one of its names will do
+    weight     INTEGER NOT NULL DEFAULT 1,  -- how many names it holds, or would
     UNIQUE (space, request_id)
 );
 CREATE INDEX IF NOT EXISTS requests_session ON requests (session, version);
@@ -73,6 +75,7 @@ CREATE TABLE IF NOT EXISTS wants (
     number  INTEGER NOT NULL,
     request INTEGER NOT NULL,
     shared  INTEGER NOT NULL CHECK (shared IN (0, 1)),
+    pref    INTEGER NOT NULL DEFAULT 0,  -- its place among the names of the request; 0 is the first
     PRIMARY KEY (space, name, held, urgency, number, request)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS wants_request ON wants (request);

@@ -83,10 +83,13 @@ class Step:
         "_dirty",
         "_space",
         "asker",
+        "deaf",
         "execute",
+        "freed",
         "fresh",
         "has_bereaved",
         "has_ended_one",
+        "left",
         "now_us",
         "rings",
         "space",
@@ -103,6 +106,12 @@ class Step:
         """Whether the step has ended a session that it met: it ends one at most."""
         self.asker = 0
         """The request (by row) on whose behalf the step is: alive, and told by the answer itself."""
+        self.freed: set[str] = set()
+        """Names where a waiting request may go now; they are served at the end."""
+        self.left: set[str] = set()
+        """Names that a request has left; what is known of them may be forgotten."""
+        self.deaf: dict[str, bool] = {}
+        """The listeners looked for in this step, and whether each is gone."""
         self.rings = False
         """Whether listeners have something to hear."""
         self.fresh: list[str] = []

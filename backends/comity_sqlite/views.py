@@ -11,6 +11,7 @@ from comity_sqlite.requests import place_of
 
 if TYPE_CHECKING:
     from comity.errors import SessionLost
+    from comity_sqlite.queue import Seat
     from comity_sqlite.step import Step
 
 _SURROGATES = range(0xD800, 0xE000)
@@ -47,17 +48,26 @@ def held(step: Step, prefix: str) -> tuple[Holder, ...]:
     return tuple(holder(step, seat) for seat in found if not seat.is_over(step))
 
 
+def _by_name(seat: Seat) -> tuple[bytes, int, int]:
+    return (seat.name.encode(), *seat.turn)
+
+
+def _by_grant(seat: Seat) -> tuple[int, bytes]:
+    return seat.number, seat.name.encode()
+
+
 def own(step: Step, session: SessionRef) -> Own | SessionLost:
     """Read all that a session holds, waits for and has lost."""
     mine = step.incarnation(session)
     if mine is None or not step.lives(mine):
         return step.lost(session)
-    found = list(seats(step, "r.session = ? ORDER BY w.name, w.urgency, w.number", mine.id))
-    held = sorted((seat for seat in found if seat.held and not seat.is_over(step)), key=lambda seat: seat.number)
+    found = list(seats(step, "r.session = ? ORDER BY w.pref, w.name, w.urgency, w.number", mine.id))
+    waiting = {seat.id: seat for seat in reversed(found) if not seat.held}  # of several names, at the first
+    held = sorted((seat for seat in found if seat.held and not seat.is_over(step)), key=_by_grant)
     losses = step.all("SELECT request_id, name, token, reason FROM losses WHERE session = ? ORDER BY version", mine.id)
     return Own(
         mine.version,
         tuple(holder(step, seat) for seat in held),
-        tuple(contender(seat, place_of(step, seat)) for seat in found if not seat.held),
+        tuple(contender(seat, place_of(step, seat)) for seat in sorted(waiting.values(), key=_by_name)),
         tuple(Loss(*row) for row in losses),
     )

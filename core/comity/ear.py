@@ -164,7 +164,7 @@ class Ear:
             case WakeKind.GRANTED:
                 holdings.grant(wake.request_id, wake.granted)
             case WakeKind.LOST:
-                holdings.lose(wake.request_id, wake.reason)
+                holdings.lose(wake.request_id, wake.reason, wake.name)
             case WakeKind.TASK:
                 self._session.claims.wake(wake.request_id)
             case WakeKind.TOPIC:

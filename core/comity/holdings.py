@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from comity.errors import LockLost
 from comity.hints import Hints
-from comity.model import Grant
+from comity.model import Grant, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -84,17 +84,19 @@ class LeaseState:
         watchdog: Watchdog,
         ref: SessionRef,
         request_id: str,
-        name: str,
-        mode: Mode,
+        wants: tuple[Want, ...],
         token: int,
         expires_at: float | None,
         flow: str,
     ) -> None:
-        self.name: str = name
-        """The name that is leased."""
-        self.mode: Mode = mode
+        self.name: str = wants[0].name
+        """The name that is leased; of several, the first."""
+        self.names: tuple[str, ...] = (wants[0].name,) if len(wants) == 1 else tuple(want.name for want in wants)
+        """All names that are leased, in the order in which they were asked for."""
+        self.mode: Mode = wants[0].mode
         self.token: int = token
-        """The fencing token: hand it to every resource that can refuse older ones."""
+        """The fencing token: hand it to every resource that can refuse older ones. It is good for each name."""
+        self._wants = wants
         self.request_id = request_id
         self.flow = flow
         self.count = 1
@@ -158,7 +160,7 @@ class LeaseState:
         reason = self.loss()
         if reason is None and not self._ended:
             return self.token
-        raise LockLost(self.name, self.token, reason or "it was released")
+        raise LockLost(self.name, self.token, reason or "it was released", self.names)
 
     def on_lost(self, callback: Callable[[LockLost], object]) -> Callable[[], None]:
         """Call `callback(error)` once when the lease is lost, off the caller's thread; return its remover.
@@ -178,8 +180,14 @@ class LeaseState:
 
         return remove
 
-    def lose(self, reason: str) -> None:
-        """Mark the lease lost, once (any thread)."""
+    def mode_of(self, name: str) -> Mode | None:
+        """Return the mode in which a name is leased, None when it is none of these."""
+        return next((want.mode for want in self._wants if want.name == name), None)
+
+    def lose(self, reason: str, name: str = "") -> None:
+        """Mark the lease lost, once (any thread); `name`: for which of its names, if that is known."""
+        if name and len(self.names) > 1:
+            reason = f"{reason}, for {name!r}"
         with self._guard:
             if self._lost is not None or self._ended:
                 return
@@ -237,7 +245,8 @@ class LeaseState:
 
     def __repr__(self) -> str:
         state = "released" if self._ended else f"lost: {self._lost}" if self._lost else "held"
-        return f"<{type(self).__name__} {self.name!r} {self.mode} token={self.token} {state}>"
+        more = f" and {len(self.names) - 1} more" if len(self.names) > 1 else ""
+        return f"<{type(self).__name__} {self.name!r}{more} {self.mode} token={self.token} {state}>"
 
 
 class Waiter:
@@ -259,7 +268,7 @@ class Holdings:
         self._leases: dict[str, LeaseState] = {}
         self._waiters: dict[str, Waiter] = {}
         self._early: OrderedDict[str, Granted] = OrderedDict()
-        self._early_losses: OrderedDict[str, str] = OrderedDict()
+        self._early_losses: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self.hints = Hints()
         """Who waits for something else than a grant."""
         self._over: OrderedDict[str, None] = OrderedDict()
@@ -268,9 +277,9 @@ class Holdings:
         """Register a fresh grant; a loss that was heard of before counts."""
         with self._guard:
             self._leases[lease.request_id] = lease
-            reason = self._early_losses.pop(lease.request_id, None)
-        if reason is not None:
-            lease.lose(reason)
+            loss = self._early_losses.pop(lease.request_id, None)
+        if loss is not None:
+            lease.lose(*loss)
 
     def remove(self, lease: LeaseState) -> None:
         """Forget a lease that was released or whose loss was told."""
@@ -291,7 +300,8 @@ class Holdings:
 
     def find(self, name: str, flow: str) -> list[LeaseState]:
         """Return the standing leases of a flow on a name."""
-        return [lease for lease in self.leases() if lease.name == name and lease.flow == flow and not lease.lost]
+        mine = (lease for lease in self.leases() if lease.flow == flow and lease.mode_of(name) is not None)
+        return [lease for lease in mine if not lease.lost]
 
     def await_grant(self, request_id: str, flag: Settable, now: float) -> Waiter:
         """Register a wait; a wake-up that came before it counts."""
@@ -334,14 +344,14 @@ class Holdings:
             waiter.flag.set()
         self.hints.tell_all()
 
-    def lose(self, request_id: str, reason: str) -> None:
-        """Mark one lease lost, also one that its flow has not registered yet."""
+    def lose(self, request_id: str, reason: str, name: str = "") -> None:
+        """Mark one lease lost for one of its names, also a lease that its flow has not registered yet."""
         with self._guard:
             lease = self._leases.get(request_id)
             if lease is None:
-                _remember(self._early_losses, request_id, reason)
+                _remember(self._early_losses, request_id, (reason, name))
         if lease is not None:
-            lease.lose(reason)
+            lease.lose(reason, name)
 
     def lose_all(self, reason: str) -> None:
         """Mark every lease lost and wake every waiter: the session is over."""
@@ -382,4 +392,4 @@ class Holdings:
 
     def _tell_losses(self, losses: Iterable[Loss]) -> None:
         for loss in losses:
-            self.lose(loss.request_id, loss.reason)
+            self.lose(loss.request_id, loss.reason, loss.name)

@@ -39,11 +39,12 @@ def log(level: int, event: str, **facts: object) -> None:
         _stdlib.log(level, "%s %s", event, told, exc_info=raised if isinstance(raised, BaseException) else None)
 
 
-def corrupt(kind: str, key: str, why: object) -> None:
+def corrupt(kind: str, key: str | bytes, why: object) -> None:
     """Count an unreadable record and log it once (rule X7). `kind`: of record; `key`: which one.
 
     A record's own text, in `why` or as bytes in `key`, is shown without what may be a session's secret (S13).
     """
+    key = key if isinstance(key, str) else repr(key)
     with _guard:
         corrupt_counts[kind] += 1
         if (kind, key) in _told or len(_told) >= _MAX_REMEMBERED:

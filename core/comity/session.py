@@ -364,13 +364,14 @@ class OwnSession:
 
     def told_lost(self, lease: LeaseState, reason: str) -> None:
         """Tell the callbacks of a lost lease and the plugins, off this thread."""
-        error = LockLost(lease.name, lease.token, reason)
+        error = LockLost(lease.name, lease.token, reason, lease.names)
         for callback in lease.take_callbacks():
             self.dispatcher.submit(callback, error)
         self.holdings.remove(lease)
         if not lease.told:
             lease.told = True
-            self.plugins.lock_lost(lease.name, lease.token, reason)
+            for name in lease.names:
+                self.plugins.lock_lost(name, lease.token, reason)
 
     def told_claim_lost(self, claim: ClaimState, reason: str) -> None:
         """Tell the callbacks of a lost claim, off this thread."""

@@ -10,7 +10,7 @@ import pytest
 
 from comity.model import Announcement, Deadlocked, LockRequest, Mode, Queued, SessionInfo, SessionRef, Want
 from comity_redis import RedisBackend
-from comity_sqlite import SqliteBackend
+from comity_sqlite import SqliteBackend, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,11 +42,18 @@ class Locks:
         backend.presence.announce(Announcement(self.session, SessionInfo("ann"))).run(5.0)
         self._ids = itertools.count(1)
 
-    def ask(self, name: str, flow: str, mode: Mode = Mode.EXCLUSIVE) -> Answer:
+    def ask(self, name: str, flow: str = "", mode: Mode = Mode.EXCLUSIVE, listener: str = "") -> Answer:
         """Ask for a name, and wait for it if need be."""
-        wants = (Want(name, mode),)
-        request = LockRequest(f"r{next(self._ids)}", self.session, wants, flow=flow, wait=True, max_held=10_000)
+        wants, request_id = (Want(name, mode),), f"r{next(self._ids)}"
+        request = LockRequest(request_id, self.session, wants, flow=flow, wait=True, max_held=10_000, listener=listener)
         return self.backend.locks.acquire(request).run(5.0)
+
+    def hand_on(self, name: str) -> str:
+        """Release what holds a name; return the request that holds it then."""
+        (holder,) = self.backend.locks.view(name).run(5.0).holders
+        self.backend.locks.release(self.session, holder.request_id).run(5.0)
+        (holder,) = self.backend.locks.view(name).run(5.0).holders
+        return holder.request_id
 
 
 @pytest.mark.parametrize(("length", "found"), [(300, True), (400, False)])
@@ -62,3 +69,16 @@ def test_a_cycle_is_looked_for_a_thousand_pairs_far(backend: Backend, length: in
     assert isinstance(answer, Deadlocked if found else Queued)
     if isinstance(answer, Deadlocked):
         assert len(answer.cycle) == length
+
+
+def test_at_most_eight_listeners_are_found_gone_in_a_step(backend: Backend) -> None:
+    locks, space = Locks(backend), processes.new_address().split(":")[2]
+    for length in (8, 9):
+        name = f"behind {length} dead processes"
+        locks.ask(name)
+        for number in range(length):
+            locks.ask(name, listener=f"{2**30 + number}:1:{space}:1")  # no such process, no such channel
+        locks.ask(name)
+        waiting = [contender.request_id for contender in backend.locks.view(name).run(5.0).contenders]
+        # Of more dead ones than it looks for, the first that it did not look for counts as there.
+        assert locks.hand_on(name) == waiting[8]

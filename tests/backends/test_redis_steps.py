@@ -255,7 +255,7 @@ def test_a_name_with_hundreds_of_readers(there: Space) -> None:
     writer = stage.request(bob, wait=True)
     answer = stage.acquire(writer)
     assert isinstance(answer, Queued)
-    assert [holder.request_id for holder in answer.holders] == [reader.request_id for reader in readers]
+    assert [holder.request_id for holder in answer.holders] == [reader.request_id for reader in readers[:100]]
     for reader in readers:
         assert stage.release(reader)
     assert stage.holding() == [writer.request_id]

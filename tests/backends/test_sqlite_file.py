@@ -174,6 +174,8 @@ def test_a_file_of_an_older_layout_is_brought_up_to_date_and_keeps_what_is_in_it
     backend.close()
     with sqlite3.connect(tmp_path / "c.db") as older:
         older.execute("DROP TABLE cursors")
+        for column in ("requests.pool", "requests.weight", "wants.pref"):
+            older.execute("ALTER TABLE {} DROP COLUMN {}".format(*column.split(".")))
         older.execute("PRAGMA user_version = 1")
     older.close()
     backend = opened(tmp_path / "c.db")

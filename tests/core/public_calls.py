@@ -55,6 +55,16 @@ CALLS: dict[str, Call] = {
     "locks.acquire": Call(
         "locks.acquire", lambda me: me.locks.acquire("x", timeout=0), lambda me: me.locks.acquire(BAD)
     ),
+    "locks.acquire_all": Call(
+        "locks.acquire",
+        lambda me: me.locks.acquire_all(["x", "y"], timeout=0),
+        lambda me: me.locks.acquire_all(["x", BAD]),
+    ),
+    "locks.acquire_any": Call(
+        "locks.acquire",
+        lambda me: me.locks.acquire_any(["x", "y"], timeout=0),
+        lambda me: me.locks.acquire_any(["x", BAD]),
+    ),
     "locks.holder": reads("locks.holder", lambda me: me.locks.holder("x"), lambda me: me.locks.holder(BAD)),
     "locks.holders": reads("locks.holders", lambda me: me.locks.holders("x"), lambda me: me.locks.holders(BAD)),
     "locks.contenders": reads(

@@ -27,6 +27,7 @@ from comity.model import (
 from comity.testing.model import ModelBackend
 from tests.model.choices import AGENTS, agents, earlier, modes, names, reasons
 from tests.model.evicting import EvictionRules
+from tests.model.set_rules import FLOWS, SetRules
 from tests.model.signal_rules import SignalRules
 from tests.model.state_rules import StateRules
 from tests.model.subjects import Subject, open_model
@@ -45,11 +46,11 @@ LONG_MS, BRIEF_MS = 500_000, 1
 MANY = 1000
 _runs = itertools.count(1)
 
-flows = st.sampled_from(("", "", "one", "two"))
+flows = st.sampled_from(FLOWS)
 ttls = st.sampled_from((None, None, LONG_MS, BRIEF_MS))
 
 
-class Differential(EvictionRules, StateRules, SignalRules, RuleBasedStateMachine):
+class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedStateMachine):
     """Performs each step on both, and compares the answers and all that can be read afterwards."""
 
     open_other: ClassVar[Callable[..., Subject]]
@@ -80,6 +81,7 @@ class Differential(EvictionRules, StateRules, SignalRules, RuleBasedStateMachine
         self.look("the answer", raw)
         if due:
             self.reap_all()
+            self.let_lapse()
         self.compare(in_order=not due)
 
     def reap_all(self) -> None:
@@ -94,12 +96,16 @@ class Differential(EvictionRules, StateRules, SignalRules, RuleBasedStateMachine
 
     def look(self, what: str, raw: list[Any]) -> None:
         """Compare what both said."""
+        self.let_lapse()
+        mine, others = (s.say(answer) for s, answer in zip(self.subjects, raw, strict=True))
+        assert mine == others, f"{what}\n model: {mine}\n other: {others}"
+
+    def let_lapse(self) -> None:
+        """Let pass what lasts briefly, and note the tokens of all others."""
         if self.brief:
             time.sleep(0.004)
         for subject in self.subjects:
             subject.learn()
-        mine, others = (s.say(answer) for s, answer in zip(self.subjects, raw, strict=True))
-        assert mine == others, f"{what}\n model: {mine}\n other: {others}"
 
     def compare(self, *, in_order: bool = True) -> None:
         """Compare all that can be read."""
@@ -268,7 +274,9 @@ class Differential(EvictionRules, StateRules, SignalRules, RuleBasedStateMachine
     @rule(agent_id=agents, which=earlier, over=earlier, mode=modes, new=st.booleans(), reason=reasons)
     def preempt(self, agent_id: str, which: int, over: int, mode: Mode, new: bool, reason: str) -> None:
         loser = self.request(over)
-        request = self.new_request(agent_id, loser.wants[0].name, mode) if new else self.request(which)
+        request = self.request(which)
+        if new or len(request.wants) > 1:  # it takes one name over
+            request = self.new_request(agent_id, loser.wants[0].name, mode)
         self.both(lambda s: s.backend.locks.preempt(request, s.token_of(loser.request_id), reason))
 
     @rule(agent_id=agents, name=names, reason=reasons)
@@ -304,7 +312,7 @@ class Differential(EvictionRules, StateRules, SignalRules, RuleBasedStateMachine
         request = None
         if take == "new":
             request = self.new_request(winner, name, mode)
-        elif take == "old" and self.request(which).wants[0].name == name:
+        elif take == "old" and [want.name for want in self.request(which).wants] == [name]:
             request = self.request(which)
 
         def step(s: Subject) -> Any:

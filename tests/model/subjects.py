@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Describe = Callable[["Subject"], Op[Any]]
 
 DEADLINE = 10.0
-LEARNT_FROM = ("x", "y")
+LEARNT_FROM = ("x", "y", "z")
 """The lock names the machine uses."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from comity_sqlite import ending, entries, handoff, locks, queue, signals, state, step
@@ -40,11 +41,16 @@ def forgetting_what_is_over(patch: pytest.MonkeyPatch) -> None:
 
 def settlements_that_move_the_counter(patch: pytest.MonkeyPatch) -> None:
     rightly = queue.note_grant
-    patch.setattr(queue, "note_grant", lambda step, seat, **_: rightly(step, seat))
+    patch.setattr(queue, "note_grant", lambda step, seat, name, **_: rightly(step, seat, name))
 
 
 def barging(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(locks, "is_free", lambda step, request: not queue.holders_of(step, request.wants[0].name))
+    rightly = handoff.room
+
+    def past_the_line(step: Any, wants: Any, place: Any, *, pool: bool) -> Any:
+        return rightly(step, wants, attrs.evolve(place, turn=(-99_999, 0)), pool=pool)
+
+    patch.setattr(locks, "room", past_the_line)
 
 
 def acknowledging_what_is_anothers(patch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,10 @@
 -- Names and who holds them.
---@include _token.lua
 
 local names, order = {}, {} -- states by name, and in the order they were met
 local asking = nil -- the request that asks in this step: it is awake, and its answer tells it all
 local deadlines = {} -- of sessions: 0 once over for this step, false when there is no such session
 
--- The one rule of who excludes whom. Requests and holders have `name` and `mode` ('x' or 's').
+-- The one rule of who excludes whom. Holders and what requests want have `name` and `mode` ('x' or 's').
 local function conflicts(a, b)
   return a.name == b.name and not (a.mode == 's' and b.mode == 's')
 end
@@ -59,15 +58,16 @@ local function prune(s)
   s.holders = kept
 end
 
-local function state(name)
+-- What is known of a name. `record` is its text where that was read already, false for none.
+local function state(name, record)
   local s = names[name]
   if s then return s end
   s = {name = name, counter = NEVER, holders = {}, lapsed = {}, dirty = false, unsaved = false}
-  local record = call('HGET', LOCKS, name)
+  if record == nil then record = call('HGET', LOCKS, name) end
   if record then
-    local mode, counter, rest = match(record, '^([xs])(%d+)\30(.*)$')
+    local mode, counter, rest = match(record, '^([xs-])(%d+)\30(.*)$') -- '-': waited for, and held by nobody
     if mode and #counter == 16 then
-      s.mode, s.counter = mode, counter
+      s.mode, s.counter, s.waited = mode, counter, mode == '-'
       for raw in string.gmatch(rest, '[^\30]+') do
         local h = holder(name, mode, raw)
         if h then s.holders[#s.holders + 1] = h else s.bad = true end
@@ -75,11 +75,24 @@ local function state(name)
     else
       s.bad = true
     end
-    s.dirty = s.bad or #s.holders == 0
+    s.dirty = s.bad or (#s.holders == 0 and not s.waited)
+    s.unsaved = s.dirty
     prune(s)
   end
   names[name], order[#order + 1] = s, s
   return s
+end
+
+-- The states of several names, read in one go.
+local function states(list)
+  local unread, found = {}, {}
+  for _, name in ipairs(list) do
+    if not names[name] then unread[#unread + 1] = name end
+  end
+  local records = #unread > 0 and call('HMGET', LOCKS, unpack(unread))
+  for at, name in ipairs(unread) do state(name, records[at]) end
+  for at, name in ipairs(list) do found[at] = names[name] end
+  return found
 end
 
 local function holding(s, gid, among)
@@ -88,34 +101,61 @@ local function holding(s, gid, among)
   end
 end
 
-local function entry(h)
-  return h.o .. FS .. 'q' .. FS .. h.gid .. FS .. h.name
+-- The entries of a request in its session's list: one for each name, in byte order.
+local function entries(o, gid)
+  local mine = o .. FS .. 'q' .. FS .. gid
+  return call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' '), #mine + 2
 end
 
--- The grant ends by its holder's own doing; the name is handed on by `commit`.
-local function free(s, at, how)
-  local h = table.remove(s.holders, at)
-  s.dirty = true
-  call('ZREM', OWN, entry(h))
-  remember(s.name, s.counter, h.token, h.o)
+-- The lease of a request, by its first name; nil when it holds nothing. It may be over.
+local function grant_of(o, gid)
+  local found, from = entries(o, gid)
+  if not found[1] then return nil end
+  local s = state(sub(found[1], from))
+  return holding(s, gid) or holding(s, gid, s.lapsed)
+end
+
+-- Take a lease out of all its names, which `commit` hands on; returns them.
+local function take_out(h)
+  local found, from = entries(h.o, h.gid)
+  if #found > 0 then call('ZREM', OWN, unpack(found)) end
+  for at, text in ipairs(found) do found[at] = sub(text, from) end
+  if #found == 0 then found[1] = h.name end
+  for _, s in ipairs(states(found)) do
+    for _, list in ipairs({s.holders, s.lapsed}) do
+      local _, at = holding(s, h.gid, list)
+      if at then table.remove(list, at) end
+    end
+    s.dirty, s.unsaved = true, true
+    remember(s.name, s.counter, h.token, h.o)
+  end
+  return found
+end
+
+-- The lease ends by its holder's own doing.
+local function free(h, how)
+  take_out(h)
   mark(h.gid, how)
 end
 
--- The grant was taken from its holder, who is told (L8); the caller takes it out of `holders`.
-local function lose(s, h, reason, by)
-  s.dirty = true
-  call('ZREM', OWN, entry(h))
-  remember(s.name, s.counter, h.token, h.o)
+-- The lease is taken from its holder, who is told (L8), for `name`: the first of its names where that is nil.
+local function lose(h, reason, by, name)
+  local found, several = take_out(h), ''
+  name = name or found[1]
   mark(h.gid, TAKEN, reason)
   local version = call('HINCRBY', LEASES, h.sid .. FS .. 'v', 1)
   local notes = h.o .. FS .. 'n'
-  call('ZADD', OWN, 0, table.concat({notes, format('%010.0f', version), h.gid, h.token, s.name, reason}, FS))
+  call('ZADD', OWN, 0, table.concat({notes, format('%010.0f', version), h.gid, h.token, name, reason}, FS))
   if call('ZLEXCOUNT', OWN, '[' .. notes .. FS, '(' .. notes .. ' ') > 1000 then
     call('ZREM', OWN, unpack(call('ZRANGEBYLEX', OWN, '[' .. notes .. FS, '(' .. notes .. ' ', 'LIMIT', 0, 1)))
   end
-  publish('lock.lost', by, format('{"name":%s,"agent_id":%s,"token":%.0f,"reason":%s,"by":%s}',
-    json(s.name), json(h.sid), tonumber(h.token), json(reason), json(by)))
-  tell(h.o, table.concat({'l', s.name, h.gid, h.token, reason}, FS))
+  if #found > 1 then
+    for at, each in ipairs(found) do found[at] = json(each) end
+    several = ',"names":[' .. table.concat(found, ',') .. ']'
+  end
+  publish('lock.lost', by, format('{"name":%s,"agent_id":%s,"token":%.0f,"reason":%s,"by":%s%s}',
+    json(name), json(h.sid), tonumber(h.token), json(reason), json(by), several))
+  tell(h.o, table.concat({'l', name, h.gid, h.token, reason}, FS))
 end
 
 local function save(s)
@@ -129,11 +169,20 @@ local function save(s)
     call('HSET', LOCKS, s.name, table.concat(texts, RS))
     return
   end
-  call('HDEL', LOCKS, s.name)
   local past = call('HGET', PAST, s.name)
+  if #call('ZRANGEBYLEX', QUEUE, '[' .. s.name .. FS, '(' .. s.name .. ' ', 'LIMIT', 0, 1) > 0 then
+    local counter = s.counter
+    if counter == NEVER then
+      counter = match(past or call('HGET', VERDICTS, s.name) or '', '^(%d+)\30') or NEVER
+    end
+    call('HSET', LOCKS, s.name, '-' .. counter .. RS)
+    return
+  end
+  call('HDEL', LOCKS, s.name)
+  if s.counter == NEVER then return end
   if not past then
-    if s.counter ~= NEVER then outdate(s.name, s.counter) end
-  elseif s.counter ~= NEVER and sub(past, 1, 16) ~= s.counter then
+    outdate(s.name, s.counter)
+  elseif sub(past, 1, 16) ~= s.counter then
     call('HSET', PAST, s.name, s.counter .. sub(past, 17))
   end
 end

@@ -40,16 +40,26 @@ local function finish(o, reason, by, because)
     call('HDEL', LEASES, sid, sid .. FS .. 'v')
     call('HDEL', RECORDS, sid)
   end
-  local entries = call('ZRANGEBYLEX', OWN, '[' .. o .. FS, '(' .. o .. ' ')
-  for from = 1, #entries, 1000 do
-    call('ZREM', OWN, unpack(entries, from, math.min(from + 999, #entries)))
+  local mine = call('ZRANGEBYLEX', OWN, '[' .. o .. FS, '(' .. o .. ' ')
+  for from = 1, #mine, 1000 do
+    call('ZREM', OWN, unpack(mine, from, math.min(from + 999, #mine)))
   end
-  local requests, changes = {}, {}
-  for _, text in ipairs(entries) do
+  local changes = {}
+  for _, text in ipairs(mine) do
     local kind, rest = sub(text, #o + 2, #o + 2), sub(text, #o + 4)
     if kind == 'q' then
       local gid, name = match(rest, '^([^\31]*)\31(.*)$')
-      if gid then requests[#requests + 1] = {gid = gid, name = name} end
+      local w = gid and waiting(gid)
+      if w then
+        give_up(w)
+      elseif gid and name ~= '' then
+        local s = state(name)
+        for _, list in ipairs({s.holders, s.lapsed}) do
+          local _, at = holding(s, gid, list)
+          if at then table.remove(list, at) end
+        end
+        s.dirty, s.unsaved = true, true
+      end
     elseif kind == 'p' then
       forget(sub(rest, 18), o)
     elseif kind == 'v' then
@@ -66,18 +76,6 @@ local function finish(o, reason, by, because)
     end
   end
   tell_changes(changes)
-  -- Names are handed on in the order in which they are met here.
-  table.sort(requests, function(a, b) return a.name < b.name end)
-  for _, request in ipairs(requests) do
-    local w = waiting(request.gid)
-    if w then leave(w) end
-    local s = state(request.name)
-    for _, list in ipairs({s.holders, s.lapsed}) do
-      local _, at = holding(s, request.gid, list)
-      if at then table.remove(list, at) end
-    end
-    s.dirty = true
-  end
   mark(o, reason == 'departed' and RELEASED or TAKEN, by and reason .. ' by ' .. by .. ': ' .. because or reason)
   call('HINCRBY', META, 'members', 1)
   if call('EXISTS', LIVE) == 0 then call('HDEL', META, 'interval') end
@@ -98,21 +96,37 @@ local function settled(o)
   return false
 end
 
--- Do away with what is over among the holders and waiters of a name, and hand it on: leases whose own time
--- has run out, and of the sessions past their deadline the one longest so. The others count as gone all the same.
-local function clear(s)
-  local dead = {}
-  for _, h in ipairs(s.lapsed) do
-    if lives(h.o) then lose(s, h, 'ttl', '') else dead[#dead + 1] = h end
+-- Whether session `o` holds one of the names in `set`, or waits for one.
+local function has_any(o, set)
+  local mine = o .. FS .. 'q'
+  for _, text in ipairs(call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ')) do
+    local gid, name = match(text, '^([^\31]*)\31(.*)$', #mine + 2)
+    local list = name ~= '' and {name} or gid and names_of(o, gid) or {}
+    for _, each in ipairs(list) do
+      if set[each] then return true end
+    end
   end
-  s.lapsed, s.dirty = dead, true
-  for _, o in ipairs(call('ZRANGEBYSCORE', LIVE, '-inf', now, 'LIMIT', 0, 8)) do
-    local mine = o .. FS .. 'q'
-    for _, text in ipairs(call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ')) do
-      if match(text, '^[^\31]*\31(.*)$', #mine + 2) == s.name then
-        finish(o, 'expired')
-        return commit()
+  return false
+end
+
+-- Do away with what is over among the holders and waiters of these names, and hand them on: leases whose own time
+-- has run out, and of the sessions past their deadline the one longest so. The others count as gone all the same.
+local function clear(list)
+  local set, lapsed, known = {}, {}, {}
+  for _, s in ipairs(states(list)) do
+    set[s.name], s.dirty = true, true
+    for _, h in ipairs(s.lapsed) do
+      if lives(h.o) and not known[h.token] then
+        known[h.token], lapsed[#lapsed + 1] = true, h
       end
+    end
+  end
+  if #lapsed > 1 then table.sort(lapsed, function(a, b) return a.token < b.token end) end
+  for _, h in ipairs(lapsed) do lose(h, 'ttl', '') end
+  for _, o in ipairs(call('ZRANGEBYSCORE', LIVE, '-inf', now, 'LIMIT', 0, 8)) do
+    if has_any(o, set) then
+      finish(o, 'expired')
+      break
     end
   end
   commit()

@@ -7,4 +7,5 @@
 --@include _names.lua
 --@include _tasks.lua
 --@include _queue.lua
+--@include _handing.lua
 --@include _sessions.lua

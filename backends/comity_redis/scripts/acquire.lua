@@ -1,10 +1,11 @@
 -- Grant, queue or refuse a request; asked again, answer the present state of its id.
 -- ARGV  agent id, incarnation, request id, name, mode (x or s), rank (9999 - priority, 5 digits), wait (1 or 0),
---       ttl in ms (0: none), most leases, listener's address, flow
--- Answers  {'G', token, ms left of the own ttl or -1, us}, {'Q', place, retry ms, us, holders...},
+--       ttl in ms (0: none), most names, listener's address, flow; for several names they are parted by RS, with a mode
+--       for each, and whether it wants all of them (a) or any one (o) comes last
+-- Answers  {'G', token, ms left of the own ttl or -1, us, first name where that can be in doubt}, {'Q', place, retry ms, us, holders...},
 --          {'H', us, holders...}, {'D', us, {agent id, flow, name it waits for...}, holders...} (deadlock),
 --          {'E', taken, reason, us}, {'L', reason} (session over), {'M'} (limit);
---          holders: mode, then text and ms to the end of each
+--          holders: for each mode and name, text, ms to the end
 -- Keeps  L1-L6, L13, L15, X4: one request id is absent, queued, held, ended, never back
 --@include _keys.lua
 local sid, inc, gid, name, mode = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -17,7 +18,7 @@ local alive = call('ZSCORE', LIVE, o)
 -- Or readers hold it, all of them there, nobody waits, and one more reader comes.
 local there = call('HMGET', LOCKS, name, '')
 local record = there[1]
-if alive and tonumber(alive) > now and not call('ZSCORE', ENDED, gid) then
+if #ARGV == 11 and alive and tonumber(alive) > now and not call('ZSCORE', ENDED, gid) then
   local open = not record
   if record and mode == 's' and match(record, '^s%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d\30') then
     open = not find(record, FS .. gid .. FS, 1, true)
@@ -38,54 +39,41 @@ end
 --@include _step.lua
 --@include _answers.lua
 if not lives(o) then return {'L', why(o)} end
-local s = state(name)
-local over = ended(s, gid)
+local over = ended(o, gid)
 if over then return over end
 asking = gid
-clear(s)
-local h = holding(s, gid)
+local w = with_wants({name = name, mode = mode, rank = ARGV[6], key = ARGV[6] .. '9999999999999999', gid = gid, sid = sid,
+  o = o, ttl = ttl, since = format('%.0f', now), ear = ARGV[10], flow = ARGV[11], kind = ARGV[12] or '-'})
+clear(wanted(w))
+local h = grant_of(o, gid)
 if h then return granted(h) end
-over = ended(s, gid)
+over = ended(o, gid)
 if over then return over end
-local w = waiting(gid)
-if w then
-  if w.ear ~= ARGV[10] then -- it may be heard elsewhere now
-    leave(w)
-    w.ear = ARGV[10]
-    join(w)
+local before = waiting(gid)
+if before then
+  if before.ear ~= w.ear then -- it may be heard elsewhere now
+    leave(before)
+    before.ear = w.ear
+    join(before)
   end
-  return queued(s, w)
+  return queued(before)
 end
-if full(o, tonumber(ARGV[9])) then return {'M'} end
-w = {name = name, rank = ARGV[6], mode = mode, gid = gid, sid = sid, o = o, ttl = ttl, ear = ARGV[10], flow = ARGV[11],
-  since = format('%.0f', now)}
-local barred = s.holders[1] and conflicts(w, s.holders[1])
-if not barred then
-  walk(name, function(other)
-    if other.rank > w.rank then return true end
-    barred = conflicts(w, other)
-    return barred
-  end)
-end
-if not barred then
-  call('ZADD', OWN, 0, mine .. FS .. gid .. FS .. name)
-  h = grant(s, w, token())
+if full(o, w.kind == 'o' and 1 or #w.wants, tonumber(ARGV[9])) then return {'M'} end
+local wants = room(w, false)
+if wants then
+  h = grant(w, wants)
   commit()
   return granted(h)
 end
 if ARGV[7] ~= '1' then
   commit()
-  return with_holders({'H', now_us}, s)
+  return with_holders({'H', now_us}, holders_of(wanted(w)))
 end
 w.seq = token()
 join(w)
 --@include _deadlock.lua
 local links = cycle(w)
-if links then
-  leave(w)
-  call('ZREM', OWN, mine .. FS .. gid .. FS .. name)
-  commit()
-  return with_holders({'D', now_us, links}, s)
-end
+if links then leave(w) end
 commit()
-return queued(s, w)
+if links then return with_holders({'D', now_us, links}, holders_of(wanted(w))) end
+return queued(w)

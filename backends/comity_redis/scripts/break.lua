@@ -1,6 +1,6 @@
 -- Take a name from all its holders and hand it on.
 -- ARGV  agent id, request id, name, reason
--- Answers  us RS mode, then for each holder it was taken from RS text RS ms to its end; a retry is told the same
+-- Answers  us, then for each holder it was taken from RS mode and name RS text RS ms to its end; a retry is told the same
 -- Keeps  L12, X4
 --@include _keys.lua
 --@include _ended.lua
@@ -10,14 +10,13 @@ local id = FS .. ARGV[2]
 local before = call('HGET', IDS, id)
 if before then return sub(before, 2) end
 call('ZREM', LIVE, '')
-local s = state(ARGV[3])
-clear(s)
-local answer = with_holders({format('%.0f', now_us)}, s)
-for at = 4, #answer, 2 do answer[at] = format('%.0f', answer[at]) end
+local name = ARGV[3]
+clear({name})
+local taken = {unpack(state(name).holders)}
+local answer = with_holders({format('%.0f', now_us)}, taken, #taken)
+for at = 4, #answer, 3 do answer[at] = format('%.0f', answer[at]) end
 answer = table.concat(answer, RS)
-local taken = s.holders
-s.holders = {}
-for _, h in ipairs(taken) do lose(s, h, ARGV[4], ARGV[1]) end
+for _, h in ipairs(taken) do lose(h, ARGV[4], ARGV[1], name) end
 mark(id, RELEASED, answer)
 commit()
 return answer

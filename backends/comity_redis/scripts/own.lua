@@ -1,6 +1,6 @@
 -- Read all that a session holds, waits for and has lost.
 -- ARGV  agent id, incarnation
--- Answers  {'O', us, the session's deadline, version, {own entry, its lock record or waiting member, place or 0}...},
+-- Answers  {'O', us, the session's deadline, version, {own entry, its lock record or waiting request, place or 0}...},
 --          or {'L', reason} (session over); texts as stored
 -- Keeps  L8, L10, S6
 --@include _keys.lua
@@ -10,9 +10,9 @@ if not alive or tonumber(alive) <= now then
   local why = call('HGET', IDS, o)
   return {'L', why and sub(why, 1, 1) == '!' and sub(why, 2) or (alive and 'expired' or '')}
 end
--- The place of a waiting member in its queue; sessions that are due and not ended yet do not count.
+-- The place of a request in the queue of a name; sessions that are due and not ended yet do not count.
 local first = call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')
-local function place(name, member)
+local function place_at(name, member)
   local from, till = '[' .. name .. FS, '[' .. member
   if tonumber(first[2]) > now then return call('ZLEXCOUNT', QUEUE, from, till) end
   local count = 0
@@ -23,6 +23,20 @@ local function place(name, member)
   end
   return count
 end
+
+-- The place of a whole request: where it stands last in line, or first if any of its names will do.
+local function place(text)
+  local list, turn, modes, rest = match(text, '^([^\31]*)(\31%d+\31%d+\31)([xs]+)(\31.*)$')
+  local any, found, at = sub(text, -1) == 'o', nil, 0
+  for name in string.gmatch(list or '', '[^\30]+') do
+    at = at + 1
+    local there = place_at(name, name .. turn .. sub(modes, at, at) .. rest)
+    if not found or any == (there < found) then found = there end
+  end
+  return found or 0
+end
+
+local seen = {}
 local answer = {'O', now_us, alive, tonumber(call('HGET', LEASES, ARGV[1] .. FS .. 'v') or 0) or 0}
 for _, entry in ipairs(call('ZRANGEBYLEX', OWN, '[' .. o .. FS, '(' .. o .. ' ')) do
   local kind = sub(entry, #o + 2, #o + 2)
@@ -30,9 +44,10 @@ for _, entry in ipairs(call('ZRANGEBYLEX', OWN, '[' .. o .. FS, '(' .. o .. ' ')
     answer[#answer + 1] = {entry, '', 0}
   elseif kind == 'q' then
     local gid, name = match(entry, '^([^\31]*)\31(.*)$', #o + 4)
-    local member = gid and call('HGET', IDS, gid)
-    if member and sub(member, 1, 1) ~= '!' then
-      answer[#answer + 1] = {entry, member, place(name, member)}
+    local text = gid and call('HGET', IDS, gid)
+    if text and sub(text, 1, 1) ~= '!' then
+      if not seen[gid] then answer[#answer + 1] = {entry, text, place(text)} end
+      seen[gid] = true
     elseif gid then
       -- Of the record of a name only this holder's part: readers may be many.
       local record = call('HGET', LOCKS, name) or ''

@@ -1,6 +1,6 @@
--- Free exactly one grant and hand its name on.
--- ARGV  agent id, incarnation, request id, the name as the caller remembers it, or '', and 1 to tell the session's
---       processes of it (else no more)
+-- Free exactly one grant and hand its names on.
+-- ARGV  agent id, incarnation, request id, the name as the caller remembers it if it is only one, or '', and 1 to tell
+--       the session's processes of it (else no more)
 -- Answers  {1 when this step or an earlier try of it freed the grant, else 0; us}
 -- Keeps  L4, L5, X4, X13: its first write only removes, so a full server takes it and all that follows
 --@include _keys.lua
@@ -12,8 +12,9 @@ local alive = call('ZSCORE', LIVE, o)
 local name = ARGV[4]
 local found = mine .. FS .. name
 if name == '' then
-  found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1)[1]
-  name = found and sub(found, #mine + 2)
+  found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 2)
+  name = found[1] and not found[2] and sub(found[1], #mine + 2)
+  found = found[1]
 end
 
 -- The common case: it is held, by this one alone or among readers that are all there, and nobody waits;
@@ -57,24 +58,17 @@ end
 asking = gid
 call('ZREM', LIVE, '')
 local ok = 0
-if found and not call('ZSCORE', OWN, found) then -- not what the caller remembers
-  found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1)[1]
-  name = found and sub(found, #mine + 2)
-end
-if settled(o) and found then
-  local s = state(name)
-  clear(s)
-  local h, at = holding(s, gid)
-  local w = waiting(gid)
+if settled(o) then
+  clear(names_of(o, gid))
+  local h, w = grant_of(o, gid), waiting(gid)
+  if w and w.o ~= o then w = nil end -- another's: nothing is touched
   if h then
-    free(s, at, RELEASED)
+    free(h, RELEASED)
     ok = 1
   elseif w then
-    leave(w)
-    s.dirty = true
+    give_up(w)
   end
-  call('ZREM', OWN, found)
-  if ARGV[5] then
+  if ARGV[5] and (h or w) then
     call('HINCRBY', LEASES, ARGV[1] .. FS .. 'v', 1)
     tell(o, 'n')
   end

@@ -10,20 +10,18 @@ local gid, ttl = ARGV[3], tonumber(ARGV[5])
 local o = ARGV[1] .. FS .. ARGV[2]
 call('ZREM', LIVE, '')
 if not lives(o) then return {'L', why(o)} end
-local mine = o .. FS .. 'q' .. FS .. gid
-local found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1)[1]
-local h
-if found then
-  local s = state(sub(found, #mine + 2))
-  clear(s)
-  h = holding(s, gid)
-  if h and tonumber(ARGV[4]) > h.renewal then
-    h.renewal = tonumber(ARGV[4])
-    h.due = ttl > 0 and now + ttl or 0
-    rewrite(h)
+local list = names_of(o, gid)
+clear(list)
+local h = grant_of(o, gid)
+if not h then return ended(o, gid) or {'E', 0, '', now_us} end
+if tonumber(ARGV[4]) > h.renewal then
+  for _, s in ipairs(states(list)) do
+    local each = holding(s, gid)
+    each.renewal = tonumber(ARGV[4])
+    each.due = ttl > 0 and now + ttl or 0
+    rewrite(each)
     s.unsaved = true
-    commit()
   end
+  commit()
 end
-if not h then return ended(nil, gid) or {'E', 0, '', now_us} end
 return {'R', h.due > 0 and h.due - now or -1, now_us, h.renewal}

@@ -13,9 +13,9 @@
 --@include _verdicts.lua
 local id, name, take = FS .. ARGV[1], ARGV[2], ARGV[7]
 local asker = ARGV[5] .. FS .. ARGV[6]
-local s = state(name)
 asking = take
-clear(s)
+clear({name})
+local s = state(name)
 local before = call('HGET', IDS, id)
 if before then return {'S', sub(before, 2), now_us} end
 local counter = counter_of(name)
@@ -47,7 +47,7 @@ local tokens = {}
 for _, h in ipairs(s.holders) do tokens[#tokens + 1] = h.token end
 local changed = counter ~= ARGV[3] or table.concat(tokens, FS) ~= ARGV[4]
 for _, two in ipairs(asked) do changed = changed or came_again(two[1]) or came_again(two[2]) end
-if changed then return with_holders({'C', now_us}, s) end
+if changed then return with_holders({'C', now_us}, s.holders) end
 
 local new = {}
 for at, two in ipairs(asked) do
@@ -68,16 +68,17 @@ local function wins(o)
   return #s.holders > 0
 end
 
--- The request that the name is handed to when `o` wins it; nil when `o` does not want it now.
+-- The request that the name is handed to when `o` wins it: one for this name alone; nil when `o` wants it not now.
 local function wish(o)
   local w = waiting(take)
   if o == asker and (w or not call('ZSCORE', ENDED, take)) then
-    if w or full(o, tonumber(ARGV[10])) then return w end
-    return {mode = ARGV[8], gid = take, sid = ARGV[5], o = o, ttl = tonumber(ARGV[9]), flow = ARGV[11]}
+    if w or full(o, 1, tonumber(ARGV[10])) then return w end
+    return {wants = {{name = name, mode = ARGV[8]}}, gid = take, sid = ARGV[5], o = o, ttl = tonumber(ARGV[9]),
+      flow = ARGV[11]}
   end
   local first
   walk(name, function(w)
-    if w.o == o then first = w end
+    if w.o == o and w.kind == '-' then first = whole(w) end
     return first
   end)
   return first
@@ -87,17 +88,11 @@ for _, two in ipairs(asked) do
   local v = by[two[1] .. RS .. two[2]]
   local w = v and wins(v.winner) and wish(v.winner)
   if w then
-    for _, h in ipairs(s.holders) do
+    for _, h in ipairs({unpack(s.holders)}) do
       local why = by[w.o .. RS .. h.o]
-      lose(s, h, 'taken over by ' .. w.sid .. ' (' .. why.strategy .. ': ' .. why.reason .. ')', w.sid)
+      lose(h, 'taken over by ' .. w.sid .. ' (' .. why.strategy .. ': ' .. why.reason .. ')', w.sid, name)
     end
-    s.holders = {}
-    if w.member then
-      hand_over(s, w)
-    else
-      call('ZADD', OWN, 0, w.o .. FS .. 'q' .. FS .. take .. FS .. name)
-      grant(s, w, token())
-    end
+    if w.key then hand_over(w, w.wants) else grant(w, w.wants) end
     s.counter, s.dirty = counter, false
     break
   end

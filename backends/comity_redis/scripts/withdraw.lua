@@ -1,6 +1,6 @@
 -- End a waiting request; one that is held already is kept or freed, as asked.
 -- ARGV  agent id, incarnation, request id, keep (1 or 0)
--- Answers  {'G', token, ms left of the own ttl or -1, us} or {'W', us}
+-- Answers  {'G', token, ms left of the own ttl or -1, us, first name} or {'W', us}
 -- Keeps  L6, X4 (a mark stays even when nothing was found, so that a late acquire does nothing), X5, X13
 --@include _keys.lua
 --@include _ended.lua
@@ -10,22 +10,15 @@ local gid = ARGV[3]
 local o = ARGV[1] .. FS .. ARGV[2]
 asking = gid
 call('ZREM', LIVE, '')
-local there = settled(o)
-local mine = o .. FS .. 'q' .. FS .. gid
-local found = call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1)[1]
-if there and found then
-  local s = state(sub(found, #mine + 2))
-  clear(s)
-  local h, at = holding(s, gid)
-  local w = waiting(gid)
+if settled(o) then
+  clear(names_of(o, gid))
+  local h, w = grant_of(o, gid), waiting(gid)
   if h and ARGV[4] == '1' then return granted(h) end
   if h then
-    free(s, at, WITHDRAWN)
-  elseif w then
-    leave(w)
-    s.dirty = true
+    free(h, WITHDRAWN)
+  elseif w and w.o == o then
+    give_up(w)
   end
-  call('ZREM', OWN, found)
 end
 if not call('ZSCORE', ENDED, gid) then mark(gid, WITHDRAWN) end
 commit()

@@ -1,8 +1,8 @@
-"""Locks: taking turns on names, with leases that carry fencing tokens (rules L1-L10, L12, L13, L15)."""
+"""Locks: taking turns on names, with leases that carry fencing tokens (rules L1-L13, L15)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from comity._async.leases import AsyncLease, check_ttl
 from comity._async.waiting import AsyncWait
@@ -17,14 +17,24 @@ from comity.errors import (
 from comity.model import PRIORITY_LIMIT, Changed, Granted, Link, LockRequest, Mode, Want
 from comity.names import check_lock_name, check_name
 from comity.tiers import check_preempt
+from comity.wants import Names, in_byte_order, one, several
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from comity._async.conflicts import AsyncConflicts
     from comity._async.space import AsyncSpace
-    from comity.model import Answer, Contender, Holder, SessionRef
+    from comity.model import Answer, Contender, Holder
     from comity.strategies import StrategyChoice
+
+
+class _Options(NamedTuple):
+    """What a call asks for besides names."""
+
+    timeout: float | None = None
+    priority: int = 0
+    ttl: float | None = None
+    owner: str | None = None
 
 
 class AsyncLocks:
@@ -60,7 +70,46 @@ class AsyncLocks:
         Raises `LockTimeout`, `ConflictLost`, `Deadlock`, `LimitExceeded`, `SessionLost`, `AccessDenied`, `InvalidName`,
         `InvalidArgument`, `UnknownStrategy`, `BackendUnavailable`.
         """
-        return AsyncPending(self._acquire(name, timeout, mode, priority, ttl, reentrant, owner, strategy))
+        options = _Options(timeout, priority, ttl, owner)
+        return AsyncPending(self._acquire_one(name, mode, options, reentrant=reentrant, strategy=strategy))
+
+    def acquire_all(
+        self,
+        names: Names,
+        *,
+        timeout: float | None = None,
+        mode: Mode | str = Mode.EXCLUSIVE,
+        priority: int = 0,
+        ttl: float | None = None,
+        owner: str | None = None,
+    ) -> AsyncPending[AsyncLease]:
+        """Hold all `names` by one lease, all or nothing; the other arguments as in `acquire`.
+
+        `names`: up to 256; a mapping gives each its own mode: ``{"schema": "shared", "table": "exclusive"}``.
+
+        The request stands in the line of every name, is granted when all are free at once, and holds none before, so
+        two such requests never wait for each other, in whatever order they name what they want. `Lease.token` is
+        good for each name. What ends the lease for one name (a loss, a preemption) ends it for all.
+
+        Strategies decide about one name, so there is none here. Raises what `acquire` raises besides.
+        """
+        return AsyncPending(self._acquire_several(names, mode, _Options(timeout, priority, ttl, owner), any_of=False))
+
+    def acquire_any(
+        self,
+        names: Names,
+        *,
+        timeout: float | None = None,
+        mode: Mode | str = Mode.EXCLUSIVE,
+        priority: int = 0,
+        ttl: float | None = None,
+        owner: str | None = None,
+    ) -> AsyncPending[AsyncLease]:
+        """Hold one of `names`, the first that is free, waiting in line when none is; the others as in `acquire_all`.
+
+        For pools: ports, database slots, build folders. `Lease.name` tells which it is.
+        """
+        return AsyncPending(self._acquire_several(names, mode, _Options(timeout, priority, ttl, owner), any_of=True))
 
     async def _stand_for(
         self, name: str, priority: int, owner: str, waits: Callable[[AsyncWait], object]
@@ -69,35 +118,36 @@ class AsyncLocks:
 
         `waits` is told of the wait as it begins, so that another thread may look at it and end it.
         """
-        return await self._acquire(name, None, Mode.EXCLUSIVE, priority, None, False, owner, None, waits)  # noqa: FBT003
+        request = self._request(one(name, Mode.EXCLUSIVE, own=True), _Options(None, priority, None, owner))
+        return await self._acquire(request, None, waits=waits)
+
+    async def _acquire_one(
+        self, name: str, mode: Mode | str, options: _Options, *, reentrant: bool, strategy: StrategyChoice | None
+    ) -> AsyncLease:
+        request = self._request(one(name, mode), options)
+        if reentrant:
+            held = self._reenter(name, request.wants[0].mode, request.flow)
+            if held is not None:
+                return held
+        return await self._acquire(request, options.timeout, strategy)
+
+    async def _acquire_several(self, names: Names, mode: Mode | str, options: _Options, *, any_of: bool) -> AsyncLease:
+        wants = several(names, mode)
+        request = self._request(wants if any_of else in_byte_order(wants), options, any_of=any_of)
+        return await self._acquire(request, options.timeout, order=wants)
 
     async def _acquire(
         self,
-        name: str,
+        request: LockRequest,
         timeout: float | None,
-        mode: Mode | str,
-        priority: int,
-        ttl: float | None,
-        reentrant: bool,  # noqa: FBT001 - the private half of `acquire`
-        owner: str | None,
-        strategy: StrategyChoice | None,
+        strategy: StrategyChoice | None = None,
+        order: tuple[Want, ...] = (),
         waits: Callable[[AsyncWait], object] | None = None,
     ) -> AsyncLease:
-        space = self._space
-        space.home.check()
-        session = space.session
-        ref = session.require("locks.acquire")
-        if timeout is not None and not timeout >= 0:
-            raise InvalidArgument("timeout", timeout, "give seconds, 0 not to wait, or None to wait for ever")
-        flow = current_flow() if owner is None else check_name("owner", owner)
+        """Ask, wait where it must, and register the lease; `order`: in which to tell its names, if another."""
+        space, session, ref = self._space, self._space.session, request.session
         sent = session.now()
-        wait = timeout != 0 and space.ear.listening and session.calls is None  # else it begins with a question
-        request = self._request(ref, name, mode, priority, ttl, flow, wait=wait, own=waits is not None)
         contender = None if strategy is None else self._conflicts.contender(strategy, sent)
-        if reentrant:
-            held = self._reenter(name, request.wants[0].mode, flow)
-            if held is not None:
-                return held
         answer: Answer | None
         budget = min(space.seam.deadline, timeout) if timeout else space.seam.deadline
         try:
@@ -114,7 +164,7 @@ class AsyncLocks:
                 if waits is not None:
                     waits(waiting)
                 answer, sent = await waiting.run(answer, sent)
-            return self._lease(request, answer, sent)
+            return self._lease(request, answer, sent, order)
         except ComityError:
             raise  # an answer; whoever raised it has left nothing behind
         except BaseException:  # an interrupt may come between any two lines
@@ -123,47 +173,39 @@ class AsyncLocks:
             raise
 
     def _request(
-        self,
-        ref: SessionRef,
-        name: str,
-        mode: Mode | str,
-        priority: int,
-        ttl: float | None,
-        flow: str,
-        *,
-        wait: bool,
-        own: bool = False,
+        self, wants: tuple[Want, ...], options: _Options, *, any_of: bool = False, wait: bool = True
     ) -> LockRequest:
-        """Describe a request, or raise `InvalidName` or `InvalidArgument`. `own`: it may be for the library itself."""
+        """Let the call pass and describe its request, or raise `InvalidName` or `InvalidArgument`."""
         space = self._space
-        check_lock_name(name, taking=not own)
-        if type(mode) is not Mode:
-            try:
-                mode = Mode(mode)
-            except ValueError:
-                raise InvalidArgument("mode", mode, 'give "exclusive" or "shared"') from None
+        space.home.check()
+        ref = space.session.require("locks.acquire")
+        timeout, priority = options.timeout, options.priority
+        if timeout is not None and not timeout >= 0:
+            raise InvalidArgument("timeout", timeout, "give seconds, 0 not to wait, or None to wait for ever")
         if type(priority) is not int or not -PRIORITY_LIMIT <= priority <= PRIORITY_LIMIT:
             raise InvalidArgument("priority", priority, f"give an int between -{PRIORITY_LIMIT} and {PRIORITY_LIMIT}")
         return LockRequest(
             request_id=space.ids(),
             session=ref,
-            wants=(Want(name, mode),),
+            wants=wants,
             priority=priority,
-            flow=flow,
-            wait=wait,
-            ttl_ms=None if ttl is None else check_ttl(ttl),
+            flow=current_flow() if options.owner is None else check_name("owner", options.owner),
+            # Else it begins with a question.
+            wait=wait and timeout != 0 and space.ear.listening and space.session.calls is None,
+            ttl_ms=None if options.ttl is None else check_ttl(options.ttl),
             listener=space.ear.address,
             max_held=space.settings.max_held,
+            any_of=any_of,
         )
 
-    def _lease(self, request: LockRequest, granted: Granted, sent: float) -> AsyncLease:
+    def _lease(self, request: LockRequest, granted: Granted, sent: float, order: tuple[Want, ...] = ()) -> AsyncLease:
         """Register a grant asked for at `sent`, the moment from which its own time is judged."""
         space = self._space
-        want = request.wants[0]
+        wants = order or request.wants
+        if request.any_of:
+            wants = tuple(want for want in wants if want.name == granted.name)
         until = None if granted.ttl_ms is None else sent + granted.ttl_ms / 1000
-        lease = AsyncLease(
-            space, request.session, request.request_id, want.name, want.mode, granted.token, until, request.flow
-        )
+        lease = AsyncLease(space, request.session, request.request_id, wants, granted.token, until, request.flow)
         space.session.holdings.add(lease)
         if until is not None:
             space.heart.look()
@@ -172,9 +214,10 @@ class AsyncLocks:
     def _reenter(self, name: str, mode: Mode, flow: str) -> AsyncLease | None:
         """Return the lease that the flow holds in that mode, counted once more."""
         for lease in self._space.session.holdings.find(name, flow):
-            if lease.mode is mode and isinstance(lease, AsyncLease) and lease.reenter():
+            held = lease.mode_of(name)
+            if held is mode and isinstance(lease, AsyncLease) and lease.reenter():
                 return lease
-            if mode is Mode.EXCLUSIVE and lease.mode is Mode.SHARED:
+            if mode is Mode.EXCLUSIVE and held is Mode.SHARED:
                 advice = "release the shared lease first, or acquire exclusive from the start"
                 raise Deadlock(name, [Link(self._space.session.info.agent_id, flow, name)], advice)
         return None
@@ -204,20 +247,27 @@ class AsyncLocks:
         return list(await self._space.seam.arun(self._space.backend.locks.held(prefix)))
 
     async def mine(self, name: str | None = None) -> list[AsyncLease]:
-        """Return the leases this session holds (on `name`), by the store's word; each can be released."""
+        """Return the leases this session holds (on `name`), by the store's word; each can be released.
+
+        A lease on several names is one.
+        """
         space = self._space
         ref = space.require("locks.mine")
         known = {lease.request_id: lease for lease in space.session.holdings.leases()}
         leases = []
         sent = space.session.now()
+        grants: dict[str, list[Holder]] = {}
         for holder in (await space.seam.arun(space.backend.locks.own(ref))).held:
-            if name is not None and holder.name != name:
+            grants.setdefault(holder.request_id, []).append(holder)
+        for request_id, parts in grants.items():
+            if name is not None and name not in {part.name for part in parts}:
                 continue
-            lease = known.get(holder.request_id)
+            lease = known.get(request_id)
             if not isinstance(lease, AsyncLease):
-                until = None if holder.due_ms is None else sent + holder.due_ms / 1000
-                facts = (ref, holder.request_id, holder.name, holder.mode, holder.token, until, holder.flow)
-                lease = AsyncLease(space, *facts)
+                first = parts[0]
+                until = None if first.due_ms is None else sent + first.due_ms / 1000
+                wants = tuple(Want(part.name, part.mode) for part in parts)
+                lease = AsyncLease(space, ref, request_id, wants, first.token, until, first.flow)
                 lease.adopted = True
                 space.session.holdings.add(lease)
             leases.append(lease)
@@ -233,12 +283,13 @@ class AsyncLocks:
     ) -> AsyncLease:
         """Take `name` over from the holder, only if it still holds with `expected_token`.
 
+        A lease on several names is lost whole, and the others go to those who wait for them.
         The loser is told who took it and why. Needs a tier not below the holder's.
         Raises `HolderChanged`, `AccessDenied`, `LimitExceeded`, `SessionLost`.
         """
         space = self._space
         ref = space.require("locks.preempt")
-        request = self._request(ref, name, Mode.EXCLUSIVE, 0, ttl, current_flow(), wait=False)
+        request = self._request(one(name, Mode.EXCLUSIVE), _Options(ttl=ttl), wait=False)
         why = f"preempted by {ref.agent_id}: {check_reason(reason)}"
         view = await space.seam.arun(space.backend.locks.view(name))
         for holder in view.holders:

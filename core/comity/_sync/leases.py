@@ -110,7 +110,7 @@ class Lease(LeaseState):
             return  # the body's own error says more; the release is carried by the next heartbeats
         if freed or error is not None:
             return
-        raise LockLost(self.name, self.token, self.loss() or _OVER)
+        raise LockLost(self.name, self.token, self.loss() or _OVER, self.names)
 
 
 def check_ttl(ttl: float | None) -> int | None:

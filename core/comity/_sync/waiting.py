@@ -42,6 +42,7 @@ class Wait:
     ) -> None:
         self._space, self._request = space, request
         self._ttl_ms = request.ttl_ms
+        self._names = [want.name for want in request.wants]
         self._until, self._contender = until, contender
         self._flag = Flag()
         self._holders: tuple[Holder, ...] = ()
@@ -88,14 +89,14 @@ class Wait:
             if isinstance(answer, Ended):
                 space.session.require("locks.acquire")
                 reason = answer.reason or "it was taken away before it was noticed"
-                raise LockLost(self._request.wants[0].name, 0, reason)
+                raise LockLost(self._names[0], 0, reason, self._names)
             if answer is not None:
                 self._take_note(answer)
                 granted = self._contend()
                 if granted is not None:
                     return granted, sent
                 if isinstance(answer, Deadlocked):
-                    raise Deadlock(self._request.wants[0].name, answer.cycle, _WAY_OUT)
+                    raise Deadlock(answer.cycle[0].name, answer.cycle, _WAY_OUT)
                 if self._left() <= 0:
                     return self._leave(), sent
             if self._request.wait:
@@ -171,8 +172,8 @@ class Wait:
             if isinstance(answer, Ended):
                 late = answer.reason in ("", "ttl")
                 why = "it was granted, and not taken in time" if late else answer.reason
-                raise LockLost(request.wants[0].name, granted.token, why)
-            return Granted(granted.token, answer.ttl_ms, answer.at_us), sent
+                raise LockLost(self._names[0], granted.token, why, self._names)
+            return Granted(granted.token, answer.ttl_ms, answer.at_us, granted.name), sent
         return granted, sent
 
     def _contend(self) -> Granted | None:
@@ -184,19 +185,21 @@ class Wait:
     def _leave(self) -> Granted:
         """Withdraw because the time is up, unless the lock was granted just now."""
         space, request = self._space, self._request
-        waited = max(space.session.now() - self._began, 0.0) if request.wait else 0.0
-        name = request.wants[0].name
         if not request.wait:
-            raise LockTimeout(name, self._holders, waited)
+            raise self._timeout(0.0)
+        waited = max(space.session.now() - self._began, 0.0)
         op = space.backend.locks.withdraw(request.session, request.request_id, keep=True)
         try:
             answer = space.seam.run(op, UNDO_SECONDS)
         except BackendUnavailable as error:
-            raise LockTimeout(name, self._holders, waited) from error
+            raise self._timeout(waited) from error
         if isinstance(answer, Granted):
             return answer
         space.session.holdings.drop(request.request_id)
-        raise LockTimeout(name, self._holders, waited)
+        raise self._timeout(waited)
+
+    def _timeout(self, waited: float) -> LockTimeout:
+        return LockTimeout(self._names[0], self._holders, waited, self._names, any_of=self._request.any_of)
 
     def _give_up(self) -> None:
         """Leave nothing behind."""

@@ -16,6 +16,12 @@ class LockError(ComityError):
     """Something about a lock or a lease."""
 
 
+def _several(names: Sequence[str]) -> str:
+    """Name one name, or the first of several and how many more there are."""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]!r}{more}"
+
+
 def _holders_text(holders: Sequence[Holder]) -> str:
     """Say who holds, and for how long they are sure to."""
     if not holders:
@@ -27,26 +33,46 @@ def _holders_text(holders: Sequence[Holder]) -> str:
 
 
 class LockTimeout(LockError, TimeoutError):
-    """The lock was not had within the timeout. `holders` are the last ones seen; `waited` in seconds."""
+    """The lock was not had within the timeout. `holders` are the last ones seen; `waited` in seconds.
 
-    def __init__(self, name: str, holders: Sequence[Holder], waited: float = 0.0) -> None:
-        """Name the lock, its holders and how long was waited."""
-        self.name, self.holders, self.waited = name, tuple(holders), waited
+    `names`: all that were asked for, together or, `any_of` them, one; `name` is the first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        holders: Sequence[Holder],
+        waited: float = 0.0,
+        names: Sequence[str] = (),
+        *,
+        any_of: bool = False,
+    ) -> None:
+        """Name the lock, its holders and how long was waited; `names`, when there were several, all or any of them."""
+        self.name, self.holders, self.waited, self.names = name, tuple(holders), waited, tuple(names) or (name,)
+        self.any_of = any_of
         after = f" after {waited:.3g} s of waiting" if waited else ""
-        super().__init__(
-            f"lock {name!r} is held by {_holders_text(self.holders)}{after}; "
-            "wait longer (timeout=), pick another name, or use strategy=",
-        )
+        held = f"held by {_holders_text(self.holders)}{after}"
+        if len(self.names) == 1:
+            text = f"lock {name!r} is {held}; wait longer (timeout=), pick another name, or use strategy="
+        elif any_of:
+            text = f"none of {len(self.names)} locks ({_several(self.names)}) is free, {held}; wait longer (timeout=)"
+        else:
+            text = f"the locks {_several(self.names)} are not free together, {held}; wait longer (timeout=)"
+        super().__init__(text)
 
 
 class LockLost(LockError):
-    """The lease ended before its holder released it: fenced resources refuse its token from now on."""
+    """The lease ended before its holder released it: fenced resources refuse its token from now on.
 
-    def __init__(self, name: str, token: int, reason: str) -> None:
-        """Name the lock, the lease's fencing token and the `reason`."""
-        self.name, self.token, self.reason = name, token, reason
+    `names`: all names of the lease, which are lost together; `name` is the first of them.
+    """
+
+    def __init__(self, name: str, token: int, reason: str, names: Sequence[str] = ()) -> None:
+        """Name the lock, the lease's fencing token and the `reason`; `names`, when it was on several, all of them."""
+        self.name, self.token, self.reason, self.names = name, token, reason, tuple(names) or (name,)
         super().__init__(
-            f"lease on {name!r} (token {token}) is lost: {reason}; stop using the resource and acquire again",
+            f"lease on {_several(self.names)} (token {token}) is lost: {reason}; "
+            "stop using the resource and acquire again",
         )
 
 

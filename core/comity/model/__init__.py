@@ -28,6 +28,7 @@ from comity.model.events import (
     WakeKind,
 )
 from comity.model.locks import (
+    NAMES_LIMIT,
     PRIORITY_LIMIT,
     Answer,
     Changed,
@@ -125,6 +126,7 @@ __all__ = [
     "ERROR_LENGTH",
     "FENCES_REMEMBERED",
     "FENCE_MEMORY_MS",
+    "NAMES_LIMIT",
     "PRIORITY_LIMIT",
     "QUEUES_LIMIT",
     "STATE_TOPIC",

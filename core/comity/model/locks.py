@@ -24,6 +24,8 @@ class Mode(enum.StrEnum):
 
 PRIORITY_LIMIT = 9999
 """Priorities lie between minus this and plus this."""
+NAMES_LIMIT = 256
+"""How many names a request may have."""
 
 
 @attrs.frozen
@@ -39,11 +41,13 @@ class LockRequest:
     """One request for a lease, granted whole.
 
     `request_id` is unique for ever: a request is absent, then queued, then held, then ended, never
-    back. It is also the identity of the grant. `wants` names distinct names; this version of the
-    backends takes exactly one. `priority`: larger first, within the queue only. `flow` names the thread
+    back. It is also the identity of the grant. `wants`: at most `NAMES_LIMIT` distinct names, all of them
+    together, in byte order, or with `any_of` one of them, the most wanted first.
+    `priority`: larger first, within the queue only. `flow` names the thread
     or task that asks; one without a name takes no part in the search for deadlocks. `wait`: queue up when
     it cannot be granted now. `ttl_ms`: the lease's own time, None to last as long as the session.
-    `listener`: the address where a wake-up is heard (`Listener.address`). `max_held`: leases the session may hold.
+    `listener`: the address where a wake-up is heard (`Listener.address`). `max_held`: names the session may
+    hold; one that it waits for counts, and so does each request for one of several, once.
     """
 
     request_id: str
@@ -55,6 +59,7 @@ class LockRequest:
     ttl_ms: int | None = None
     listener: str = ""
     max_held: int = 1000
+    any_of: bool = False
 
 
 @attrs.frozen
@@ -118,17 +123,23 @@ class Contender:
 class Granted:
     """The request is held. `ttl_ms`: what is left of the lease's own time, None when it has none.
 
-    `at_us`: the backend's clock in the step that answered.
+    `at_us`: the backend's clock in the step that answered. `name`: what was got, if any of several would do;
+    else the first name. One token is good for all names of a grant.
     """
 
     token: int
     ttl_ms: int | None = None
     at_us: int = 0
+    name: str = ""
 
 
 @attrs.frozen
 class Queued:
-    """The request waits. Ask again after `retry_ms` at the latest (the earliest blocking deadline)."""
+    """The request waits. Ask again after `retry_ms` at the latest (the earliest blocking deadline).
+
+    `place`: where it stands in line, 1 is next; of several names, at that where it stands last, or
+    first if one of them will do. `holders`: those of its names, the earliest hundred of them.
+    """
 
     place: int
     retry_ms: int
@@ -233,7 +244,10 @@ class LockView:
 
 @attrs.frozen
 class Loss:
-    """A lease the session lost without its doing, kept until the session has heard of it."""
+    """A lease the session lost without its doing, kept until the session has heard of it.
+
+    `name`: that for which it was taken away; with it go all names of the lease.
+    """
 
     request_id: str
     name: str

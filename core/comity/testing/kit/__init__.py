@@ -14,7 +14,7 @@ that keeps bytes also inherits `CorruptRecordSteps` and gives `spoil`.
 import pytest
 
 _PARTS = (
-    *("changes", "claims", "conflicts", "corrupt", "deadlock", "ends", "evicting", "fences", "leases"),
+    *("all", "any", "changes", "claims", "conflicts", "corrupt", "deadlock", "ends", "evicting", "fences", "leases"),
     *("liveness", "locks", "namespaces", "presence", "pubsub", "queue", "retries", "sharing", "signals"),
     *("state", "tasks"),
 )
@@ -29,6 +29,8 @@ pytest.register_assert_rewrite(
 
 from comity.testing.kit.flows import AsyncFlowContract, FlowContract  # noqa: E402
 from comity.testing.kit.stage import Stage, StepTests  # noqa: E402
+from comity.testing.kit.steps_all import AllSteps  # noqa: E402
+from comity.testing.kit.steps_any import AnySteps  # noqa: E402
 from comity.testing.kit.steps_changes import ChangeSteps  # noqa: E402
 from comity.testing.kit.steps_claims import ClaimSteps  # noqa: E402
 from comity.testing.kit.steps_conflicts import ConflictSteps  # noqa: E402
@@ -51,6 +53,8 @@ from comity.testing.kit.steps_state import StateSteps  # noqa: E402
 from comity.testing.kit.steps_tasks import TaskSteps  # noqa: E402
 
 __all__ = [
+    "AllSteps",
+    "AnySteps",
     "AsyncFlowContract",
     "ChangeSteps",
     "ClaimSteps",
@@ -86,6 +90,8 @@ class StepContract(
     QueueSteps,
     LeaseSteps,
     DeadlockSteps,
+    AllSteps,
+    AnySteps,
     RetrySteps,
     SharingSteps,
     EvictionSteps,

@@ -6,12 +6,14 @@ from comity.testing.kit._async.flows_deadlock import AsyncDeadlockFlows
 from comity.testing.kit._async.flows_leases import AsyncLeaseFlows
 from comity.testing.kit._async.flows_locks import AsyncLockFlows
 from comity.testing.kit._async.flows_patterns import AsyncPatternFlows
+from comity.testing.kit._async.flows_several import AsyncSeveralFlows
 from comity.testing.kit._async.flows_state import AsyncStateFlows
 from comity.testing.kit._async.flows_tasks import AsyncTaskFlows
 from comity.testing.kit._sync.flows_deadlock import DeadlockFlows
 from comity.testing.kit._sync.flows_leases import LeaseFlows
 from comity.testing.kit._sync.flows_locks import LockFlows
 from comity.testing.kit._sync.flows_patterns import PatternFlows
+from comity.testing.kit._sync.flows_several import SeveralFlows
 from comity.testing.kit._sync.flows_state import StateFlows
 from comity.testing.kit._sync.flows_tasks import TaskFlows
 
@@ -20,6 +22,7 @@ class AsyncFlowContract(
     AsyncLockFlows,
     AsyncLeaseFlows,
     AsyncDeadlockFlows,
+    AsyncSeveralFlows,
     AsyncTaskFlows,
     AsyncStateFlows,
     AsyncPatternFlows,
@@ -31,6 +34,7 @@ class FlowContract(
     LockFlows,
     LeaseFlows,
     DeadlockFlows,
+    SeveralFlows,
     TaskFlows,
     StateFlows,
     PatternFlows,

@@ -29,7 +29,7 @@ from comity.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from comity.model import (
         Answer,
@@ -174,23 +174,24 @@ class Stage:
 
     # ------------------------------------------------------------------------------- locks
 
-    def request(self, session: SessionRef, name: str = "lock", **facts: Any) -> LockRequest:
-        """Describe a request that was never made; ``mode=`` of the one name it wants."""
-        want = Want(name, facts.pop("mode", Mode.EXCLUSIVE))
-        return LockRequest(facts.pop("request_id", None) or self.new("req"), session, (want,), **facts)
+    def request(self, session: SessionRef, name: str | Iterable[str] = "lock", **facts: Any) -> LockRequest:
+        """Describe a request that was never made, for one name or several; ``mode=`` for all of them."""
+        names, mode = [name] if isinstance(name, str) else [*name], facts.pop("mode", Mode.EXCLUSIVE)
+        wants = tuple(Want(each, mode) for each in names)
+        return LockRequest(facts.pop("request_id", None) or self.new("req"), session, wants, **facts)
 
     def acquire(self, request: LockRequest) -> Answer:
         """Ask for the lock."""
         return self.run(self.backend.locks.acquire(request))
 
-    def hold(self, session: SessionRef, name: str = "lock", **facts: Any) -> LockRequest:
+    def hold(self, session: SessionRef, name: str | Iterable[str] = "lock", **facts: Any) -> LockRequest:
         """Make a request that is granted at once."""
         request = self.request(session, name, **facts)
         answer = self.acquire(request)
         assert isinstance(answer, Granted), answer
         return request
 
-    def wait(self, session: SessionRef, name: str = "lock", **facts: Any) -> LockRequest:
+    def wait(self, session: SessionRef, name: str | Iterable[str] = "lock", **facts: Any) -> LockRequest:
         """Make a request that waits."""
         request = self.request(session, name, wait=True, **facts)
         answer = self.acquire(request)
@@ -203,9 +204,8 @@ class Stage:
 
     def token(self, request: LockRequest) -> int:
         """Return the token a request holds with; 0 when it does not hold."""
-        view = self.view(request.wants[0].name)
-        tokens = [h.token for h in view.holders if h.request_id == request.request_id]
-        return tokens[0] if tokens else 0
+        there = (holder for want in request.wants for holder in self.view(want.name).holders)
+        return next((holder.token for holder in there if holder.request_id == request.request_id), 0)
 
     def holding(self, name: str = "lock") -> list[str]:
         """Return the ids of the requests that hold a name, in grant order."""

@@ -15,7 +15,7 @@ from comity.model import (
     SystemEvent,
 )
 from comity.testing.model.endings import clear_the_way
-from comity.testing.model.locks import ended
+from comity.testing.model.locks import ended, weight
 from comity.testing.model.presence import record_of
 from comity.testing.model.pubsub import tell
 from comity.testing.model.queue import (
@@ -26,10 +26,11 @@ from comity.testing.model.queue import (
     holders,
     over,
     present_holders,
+    serve,
     take_away,
     waiting,
 )
-from comity.testing.model.records import End, Entry, Name
+from comity.testing.model.records import Entry, Name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ def pair(verdict: Verdict) -> frozenset[SessionRef]:
 
 def claim_of(space: Namespace, name: str, ref: SessionRef) -> tuple[Claim, int]:
     """Tell what a session's claim on a name rests on, and since when (C3)."""
-    mine = [e for e in entries(space, name) if e.request.session == ref and not over(space, e)]
+    mine = [e for e in entries(space, [name]) if e.request.session == ref and not over(space, e)]
     tokens = [entry.token for entry in mine if entry.holds]
     places = [entry.seq for entry in mine if not entry.holds]
     past = space.names.get(name, Name()).past.get(ref)
@@ -120,6 +121,7 @@ class ModelConflicts:
                 return Changed(present_holders(space, settlement.name), space.now_us)
             new = settling.record()
             settling.enforce()
+            serve(space)
             for verdict in new:
                 settling.publish(verdict)
             answer = settling.answer()
@@ -200,13 +202,13 @@ class Settling:
         return against if holding and holding <= set(against) else {}
 
     def request_of(self, winner: SessionRef) -> Entry | None:
-        """Return `take` if it is the winner's and may still begin, else its foremost waiting request."""
+        """Return `take` if it is the winner's and may still begin, else its foremost request for this name alone."""
         space, take = self.space, self.take
         if take and take.session == winner and not ended(space, take.request_id):
             new = Entry(take, seq=space.next_token(), since_ms=space.now_ms)
-            within_limit = len(list(space.of_session(winner))) < take.max_held
+            within_limit = weight(space, winner) < take.max_held
             return space.requests.get(take.request_id) or (new if within_limit else None)
-        waits = (e for e in waiting(space, self.name) if e.request.session == winner)
+        waits = (e for e in waiting(space, self.name) if e.request.session == winner and len(e.wants) == 1)
         return next(waits, None)
 
     def replace_holders(self, entry: Entry, against: dict[SessionRef, Verdict]) -> None:
@@ -215,10 +217,11 @@ class Settling:
         for holder in holders(self.space, self.name):
             verdict = against[holder.request.session]
             reason = f"taken over by {by} ({verdict.strategy}: {verdict.reason})"
-            take_away(self.space, holder, End.LOST, reason, by)
-        grant(self.space, entry, by_settlement=True)
+            take_away(self.space, holder, reason, by, self.name)
+        grant(self.space, entry, entry.wants, by_settlement=True)
         if not self.take or entry.id != self.take.request_id:
             hand_over(self.space, entry)
+        self.space.freed.discard(self.name)
 
     def publish(self, verdict: Verdict) -> None:
         """Tell of a new verdict, with the winner's token on the name, 0 when it holds nothing."""

@@ -1,20 +1,21 @@
 """Who waits for whom: whether one more wait would close a cycle of flows (rule L13).
 
 A flow is one thread or task of one session. It waits for the flows of whatever its waiting request
-conflicts with: what holds, and what stands before it in line.
+conflicts with: what holds, and what stands before it in line. One that waits for any of several names waits
+in vain only if it does so at each of them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comity.model import Link
-from comity.testing.model.queue import conflicts, holders, names_of, waiting
+from comity.model import Link, Mode
+from comity.testing.model.queue import conflicts, holders, options, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from comity.model import SessionRef
+    from comity.model import SessionRef, Want
     from comity.testing.model.records import Entry
     from comity.testing.model.world import Namespace
 
@@ -22,8 +23,10 @@ MOST_EDGES = 1000
 """How many pairs of a waiting flow and one that it waits for are looked at."""
 
 Flow = tuple["SessionRef", str]
-Waits = dict[Flow, list[tuple[str, Flow]]]
-"""What each flow that waits, waits for: a name and the flow that it is waited for from, in order."""
+Edge = tuple[str, Flow]
+"""The name where somebody is waited for, and his flow."""
+Waits = dict[Flow, list[list[list[Edge]]]]
+"""The requests of each flow that waits: what would do for each, and who is in the way of that."""
 
 
 def flow_of(entry: Entry) -> Flow:
@@ -34,7 +37,7 @@ def flow_of(entry: Entry) -> Flow:
 def cycle(space: Namespace, entry: Entry) -> tuple[Link, ...]:
     """Return the cycle that a waiting request closes, from its own flow on; () when it closes none."""
     me = flow_of(entry)
-    waits = explore(space, me) if entry.request.flow else {}
+    waits = in_vain(explore(space, me)) if entry.request.flow else {}
     found = shortest_way_back(waits, me)
     return tuple(Link(session.agent_id, flow, name) for (session, flow), name in found)
 
@@ -44,43 +47,53 @@ def explore(space: Namespace, me: Flow) -> Waits:
     waits: Waits = {}
     known, edges = [me], 0
     for flow in known:
-        for name, other in waits_of(space, flow):
-            if edges == MOST_EDGES:
+        for entry in waiting_of(space, flow):
+            ways = [list(obstacles(space, entry, wants)) for wants in options(entry.request)]
+            edges += sum(map(len, ways))
+            if edges > MOST_EDGES:
                 return waits
-            edges += 1
-            if other[1]:
-                waits.setdefault(flow, []).append((name, other))
-            if other[1] and other not in known:
-                known.append(other)
+            waits.setdefault(flow, []).append(ways)
+            others = [other for way in ways for _, other in way if other[1]]
+            known += [other for other in dict.fromkeys(others) if other not in known]
     return waits
 
 
-def waits_of(space: Namespace, flow: Flow) -> Iterator[tuple[str, Flow]]:
-    """Go through what a flow waits for."""
+def waiting_of(space: Namespace, flow: Flow) -> list[Entry]:
+    """Return the requests of a flow that wait."""
     mine = [e for e in space.of_session(flow[0]) if not e.holds and e.request.flow == flow[1]]
-    for entry in sorted(mine, key=lambda entry: entry.id.encode()):
-        for name in names_of(entry):
-            for other in in_the_way(space, entry, name):
-                yield name, flow_of(other)
+    return sorted(mine, key=lambda entry: entry.id.encode())
 
 
-def in_the_way(space: Namespace, entry: Entry, name: str) -> Iterator[Entry]:
-    """Go through what a waiting request conflicts with at a name, from its place forwards to the holders.
+def obstacles(space: Namespace, entry: Entry, wants: tuple[Want, ...]) -> Iterator[Edge]:
+    """Go through what keeps a waiting request from `wants`: at each name from its place forwards to the holders.
 
-    An exclusive request in line waits for all that is before it, so nothing before it needs to be looked at.
+    One in line that wants the name for itself waits for all that is before it, so nothing before it needs to
+    be looked at; unless it may get another name.
     """
-    queue = waiting(space, name)
-    before = [other for other in queue if other.place < entry.place and conflicts(entry.request, other.request)]
-    for other in reversed(before):
-        yield other
-        if other.request.flow and is_exclusive(other, name):
-            return
-    yield from (other for other in holders(space, name) if conflicts(entry.request, other.request))
+    for want in wants:
+        before = [other for other in waiting(space, want.name) if other.place < entry.place]
+        for other in (*reversed(before), *holders(space, want.name)):
+            if conflicts([want], other.wants):
+                yield want.name, flow_of(other)
+                speaks_for_all = want.name in {w.name for w in other.wants if w.mode is Mode.EXCLUSIVE}
+                if not other.holds and not other.request.any_of and other.request.flow and speaks_for_all:
+                    break
 
 
-def is_exclusive(entry: Entry, name: str) -> bool:
-    """Tell whether a request wants a name for itself."""
-    return any(want.name == name and want.mode.value == "exclusive" for want in entry.request.wants)
+def in_vain(waits: Waits) -> Waits:
+    """Leave only the flows that wait for ever, if those do that are waited for."""
+    while True:
+        stuck = {
+            flow: [each for each in mine if all(_meets(way, waits) for way in each)] for flow, mine in waits.items()
+        }
+        stuck = {flow: mine for flow, mine in stuck.items() if mine}
+        if stuck == waits:
+            return stuck
+        waits = stuck
+
+
+def _meets(way: list[Edge], waits: Waits) -> bool:
+    return any(other in waits for _, other in way)
 
 
 def shortest_way_back(waits: Waits, me: Flow) -> list[tuple[Flow, str]]:
@@ -88,7 +101,7 @@ def shortest_way_back(waits: Waits, me: Flow) -> list[tuple[Flow, str]]:
     came: dict[Flow, tuple[Flow, str]] = {}
     reached = [me]
     for flow in reached:
-        for name, other in waits.get(flow, ()):
+        for name, other in (edge for mine in waits.get(flow, ()) for way in mine for edge in way):
             if other in came:
                 continue
             came[other] = (flow, name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comity.model import SystemEvent, WakeKind
 from comity.testing.model.pubsub import tell
-from comity.testing.model.queue import entries, forget_if_bare, names_of, over, remove, serve, take_away
+from comity.testing.model.queue import entries, forget_if_bare, over, remove, serve, take_away
 from comity.testing.model.records import End, Mark
 from comity.testing.model.state import end_all_of
 from comity.testing.model.work import give_up_work
@@ -35,16 +35,14 @@ def end_session(
     tell(space, SystemEvent.SESSION_LEFT, sender, **facts)
 
     end_all_of(space, session, reason)
-    given_up = list(space.of_session(ref))
-    for entry in given_up:
+    for entry in list(space.of_session(ref)):
         remove(space, entry, End.LOST if entry.holds else End.WITHDRAWN, reason)
     for name, record in tuple(space.names.items()):
         record.past.pop(ref, None)
         for pair in [pair for pair in record.verdicts if ref in pair]:
             del record.verdicts[pair]
         forget_if_bare(space, name)
-    for name in sorted({name for entry in given_up for name in names_of(entry)}):
-        serve(space, name)
+    serve(space)
     give_up_work(space, ref, reason)
     space.wake(ref, WakeKind.NEWS)
 
@@ -63,17 +61,17 @@ def end_if_due(space: Namespace, ref: SessionRef) -> None:
 
 
 def clear_the_way(space: Namespace, names: Iterable[str]) -> None:
-    """Do away with what is over among the holders and waiters of `names`, and move the queue on.
+    """Do away with what is over among the holders and waiters of `names`, and move their queues on.
 
     A lease whose own time has run out is lost. Of the sessions past their deadline one is ended, the
     others count as gone all the same.
     """
-    for name in names:
-        there = entries(space, name)
-        for entry in there:
-            if entry.holds and over(space, entry) and space.living(entry.request.session):
-                take_away(space, entry, End.LOST, "ttl", by="")
-        refs = {entry.request.session for entry in there}
-        for session in [session for session in due(space) if session.ref in refs][:1]:
-            end_session(space, session, "expired")
-        serve(space, name)
+    space.freed |= set(names)
+    there = entries(space, names)
+    for entry in sorted(there, key=lambda entry: entry.token):
+        if entry.holds and over(space, entry) and space.living(entry.request.session):
+            take_away(space, entry, "ttl", by="")
+    refs = {entry.request.session for entry in there}
+    for session in [session for session in due(space) if session.ref in refs][:1]:
+        end_session(space, session, "expired")
+    serve(space)

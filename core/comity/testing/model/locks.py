@@ -23,15 +23,16 @@ from comity.model import (
 from comity.testing.model.deadlock import cycle
 from comity.testing.model.endings import clear_the_way, end_if_due
 from comity.testing.model.queue import (
+    HOLDERS_SHOWN,
     described,
     grant,
-    grantable,
     granted,
     holders,
     names_of,
     over,
     present_holders,
     remove,
+    room,
     serve,
     take_away,
     waiting,
@@ -60,32 +61,51 @@ def ended(space: Namespace, request_id: str) -> Ended | None:
 def refuse_beyond_limit(space: Namespace, request: LockRequest) -> None:
     """Refuse a new request of a session that has as many as it may (L15)."""
     ref = request.session
-    present = [entry for entry in space.of_session(ref) if not over(space, entry)]
-    if request.request_id not in space.requests and len(present) >= request.max_held:
+    wanted = 1 if request.any_of else len(request.wants)
+    if request.request_id not in space.requests and weight(space, ref) + wanted > request.max_held:
         raise LimitExceeded(ref.agent_id, request.max_held)
+
+
+def weight(space: Namespace, ref: SessionRef) -> int:
+    """Count the names that a session holds, or waits for; one that waits for any of a pool counts once."""
+    present = [entry for entry in space.of_session(ref) if not over(space, entry)]
+    return sum(len(entry.wants) if entry.holds or not entry.request.any_of else 1 for entry in present)
+
+
+def contender(entry: Entry, name: str, place: int) -> Contender:
+    """Tell of a waiting request at one of its names."""
+    return Contender(
+        name=name,
+        mode=next(want.mode for want in entry.wants if want.name == name),
+        agent_id=entry.request.session.agent_id,
+        priority=entry.request.priority,
+        place=place,
+        since_ms=entry.since_ms,
+        request_id=entry.id,
+        flow=entry.request.flow,
+    )
 
 
 def contenders(space: Namespace, name: str) -> tuple[Contender, ...]:
     """Tell who waits for a name, in order."""
-    return tuple(
-        Contender(
-            name=name,
-            mode=next(want.mode for want in entry.request.wants if want.name == name),
-            agent_id=entry.request.session.agent_id,
-            priority=entry.request.priority,
-            place=place,
-            since_ms=entry.since_ms,
-            request_id=entry.id,
-            flow=entry.request.flow,
-        )
-        for place, entry in enumerate(waiting(space, name), start=1)
-    )
+    return tuple(contender(entry, name, place) for place, entry in enumerate(waiting(space, name), start=1))
 
 
-def wanted(request: LockRequest) -> str:
-    """Return the one name of a request; this version takes exactly one."""
-    (want,) = request.wants
-    return want.name
+def in_line(found: tuple[str, int, Entry]) -> tuple[bytes, int, int]:
+    """Order a session's waiting requests: by name, then as they stand in line."""
+    name, _, entry = found
+    return (name.encode(), *entry.place)
+
+
+def in_the_way(space: Namespace, request: LockRequest) -> tuple[Holder, ...]:
+    """Tell who holds the names of a request, in grant order."""
+    return present_holders(space, *(want.name for want in request.wants))
+
+
+def place_of(space: Namespace, entry: Entry) -> int:
+    """Tell a waiting request's place in line: where it stands last of all its names, or first of a pool's."""
+    places = [waiting(space, name).index(entry) + 1 for name in names_of(entry)]
+    return min(places) if entry.request.any_of else max(places)
 
 
 class ModelLocks:
@@ -96,7 +116,7 @@ class ModelLocks:
 
     def acquire(self, request: LockRequest) -> ModelOp[Answer]:
         """Grant, queue or refuse; asked again, tell how the request stands now (L1, L3, L5)."""
-        space, name = self._space, wanted(request)
+        space = self._space
 
         def step() -> Answer:
             space.acting(request.session)
@@ -107,25 +127,28 @@ class ModelLocks:
             if entry is None:
                 refuse_beyond_limit(space, request)
                 entry = Entry(request, seq=space.next_token(), since_ms=space.now_ms)
-                before = [other for other in waiting(space, name) if other.place < entry.place]
-                if grantable(request, holders(space, name), before):
-                    grant(space, entry)
+                names = names_of(entry)
+                before = [other for other in waiting(space, *names) if other.place < entry.place]
+                fitting = room(request, holders(space, *names), before)
+                there = in_the_way(space, request)[:HOLDERS_SHOWN]
+                if fitting:
+                    grant(space, entry, fitting[0])
                 elif request.wait:
                     space.requests[entry.id] = entry
                     closed = cycle(space, entry)
                     if closed:
                         del space.requests[entry.id]
-                        return Deadlocked(closed, present_holders(space, name), space.now_us)
+                        return Deadlocked(closed, there, space.now_us)
                 else:
-                    return Held(present_holders(space, name), space.now_us)
+                    return Held(there, space.now_us)
             return granted(space, entry) if entry.holds else queued(entry)
 
         def queued(entry: Entry) -> Queued:
             entry.request = request  # it may be heard at another address now
-            present = present_holders(space, name)
-            ends_ms = [holder.expires_ms for holder in present if holder.expires_ms is not None]
-            place = waiting(space, name).index(entry) + 1
-            return Queued(place, min(ends_ms, default=RETRY_MS), present, space.now_us)
+            there = in_the_way(space, request)
+            ends_ms = [holder.expires_ms for holder in there if holder.expires_ms is not None]
+            place = place_of(space, entry)
+            return Queued(place, min(ends_ms, default=RETRY_MS), there[:HOLDERS_SHOWN], space.now_us)
 
         def undo(answer: Answer | None) -> Op[object] | None:
             if isinstance(answer, Held | Deadlocked | Ended):
@@ -137,7 +160,7 @@ class ModelLocks:
     def _lapsed(self, request: LockRequest) -> Ended | None:
         """Move the queue on for a request that is not over, and tell whether its own lease had lapsed."""
         self._space.asking = request.request_id
-        clear_the_way(self._space, [wanted(request)])
+        clear_the_way(self._space, [want.name for want in request.wants])
         return ended(self._space, request.request_id)
 
     def withdraw(
@@ -156,7 +179,7 @@ class ModelLocks:
                 return granted(space, entry)
             if entry:
                 remove(space, entry, End.WITHDRAWN)
-                serve(space, wanted(entry.request))
+                serve(space)
             return Withdrawn(space.now_us)
 
         def undo(answer: Granted | Withdrawn | None) -> Op[object] | None:
@@ -177,7 +200,7 @@ class ModelLocks:
                 if tell:
                     space.sessions[session.agent_id].version += 1
                     space.wake(session, WakeKind.NEWS)
-                serve(space, wanted(entry.request))
+                serve(space)
             mark = space.requests_over.of(request_id)
             return Released(mark is not None and mark.end is End.RELEASED, space.now_us)
 
@@ -233,7 +256,8 @@ class ModelLocks:
         reason: str,
     ) -> ModelOp[Granted | Changed | Ended]:
         """Take the name from its single holder if that still holds with `token` (L12)."""
-        space, name = self._space, wanted(request)
+        space, (want,) = self._space, request.wants
+        name = want.name
 
         def step() -> Granted | Changed | Ended:
             by = space.acting(request.session).ref.agent_id
@@ -247,9 +271,11 @@ class ModelLocks:
             if [holder.token for holder in held] != [token]:
                 return Changed(present_holders(space, name), space.now_us)
             refuse_beyond_limit(space, request)
-            take_away(space, held[0], End.LOST, reason, by)
+            take_away(space, held[0], reason, by, name)
             entry = entry or Entry(request, seq=space.next_token(), since_ms=space.now_ms)
-            grant(space, entry)
+            grant(space, entry, request.wants)
+            space.freed.discard(name)
+            serve(space)
             return granted(space, entry)
 
         def undo(answer: Granted | Changed | Ended | None) -> Op[object] | None:
@@ -277,8 +303,8 @@ class ModelLocks:
             broken = present_holders(space, name)
             space.broken.keep(request_id, broken, space.now_ms)
             for entry in holders(space, name):
-                take_away(space, entry, End.LOST, reason, session.agent_id)
-            serve(space, name)
+                take_away(space, entry, reason, session.agent_id, name)
+            serve(space)
             return broken
 
         return self._steps.write("locks.break_lock", step)
@@ -312,13 +338,11 @@ class ModelLocks:
             me = space.acting(session)
             mine = [entry for entry in space.of_session(session) if not over(space, entry)]
             held = sorted((e for e in mine if e.holds), key=lambda entry: entry.token)
-            names = {name for entry in mine if not entry.holds for name in names_of(entry)}
-            queues = (contenders(space, name) for name in sorted(names))
-            mine_waiting = (c for queue in queues for c in queue if c.request_id in space.requests)
+            queued = [(e.wants[0].name, place_of(space, e), e) for e in mine if not e.holds]
             return Own(
                 version=me.version,
                 held=tuple(holder for entry in held for holder in described(space, entry)),
-                waiting=tuple(c for c in mine_waiting if c.agent_id == me.ref.agent_id),
+                waiting=tuple(contender(e, name, place) for name, place, e in sorted(queued, key=in_line)),
                 losses=tuple(loss for _, loss in me.losses),
             )
 

@@ -8,29 +8,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comity.model import Granted, Holder, Loss, Mode, SystemEvent, WakeKind
+from comity.model import Granted, Holder, Loss, Mode, SystemEvent, WakeKind, Want
 from comity.testing.model.pubsub import tell
-from comity.testing.model.records import Entry, Mark
+from comity.testing.model.records import End, Entry, Mark
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from comity.model import LockRequest, SessionRef
-    from comity.testing.model.records import End
     from comity.testing.model.world import Namespace
 
-DEAF_LOOKED_AT = 8
-"""How many waiters that nobody can wake are passed over in the search for one that listens."""
 PAST_SESSIONS = 16
 """Of how many sessions a name remembers the latest grant."""
 PAST_NAMES = 1000
 """Of how many names a session's latest grant is remembered."""
 LOSSES_KEPT = 1000
+HOLDERS_SHOWN = 100
+"""How many holders an answer to a request names at most."""
 
 
-def conflicts(a: LockRequest, b: LockRequest) -> bool:
-    """Tell whether two requests exclude each other: a name in common, and not both shared."""
-    return any(
-        x.name == y.name and not (x.mode is Mode.SHARED and y.mode is Mode.SHARED) for x in a.wants for y in b.wants
-    )
+def conflicts(a: Iterable[Want], b: Iterable[Want]) -> bool:
+    """Tell whether two sets of wants exclude each other: a name in common, and not both shared."""
+    return any(x.name == y.name and not (x.mode is Mode.SHARED and y.mode is Mode.SHARED) for x in a for y in b)
+
+
+def options(request: LockRequest) -> list[tuple[Want, ...]]:
+    """Return what would do for a request, the most wanted first: all of its names, or any one of them."""
+    return [(want,) for want in request.wants] if request.any_of else [request.wants]
 
 
 # ------------------------------------------------------------------------------ who is there
@@ -42,26 +46,27 @@ def over(space: Namespace, entry: Entry) -> bool:
     return lapsed or space.living(entry.request.session) is None
 
 
-def holders(space: Namespace, name: str) -> list[Entry]:
-    """Return what holds a name, in grant order."""
-    held = [e for e in entries(space, name) if e.holds and not over(space, e)]
+def entries(space: Namespace, names: Iterable[str]) -> list[Entry]:
+    """Return every request for one of these names, the ones that are over included."""
+    wanted = set(names)
+    return [e for e in space.requests.values() if wanted.intersection(names_of(e))]
+
+
+def holders(space: Namespace, *names: str) -> list[Entry]:
+    """Return what holds one of these names, in grant order."""
+    held = [e for e in entries(space, names) if e.holds and not over(space, e)]
     return sorted(held, key=lambda entry: entry.token)
 
 
-def waiting(space: Namespace, name: str) -> list[Entry]:
-    """Return what waits for a name, in queue order."""
-    queue = [e for e in entries(space, name) if not e.holds and not over(space, e)]
+def waiting(space: Namespace, *names: str) -> list[Entry]:
+    """Return what waits for one of these names, in order."""
+    queue = [e for e in entries(space, names) if not e.holds and not over(space, e)]
     return sorted(queue, key=lambda entry: entry.place)
 
 
-def entries(space: Namespace, name: str) -> list[Entry]:
-    """Return every request for a name, the ones that are over included."""
-    return [e for e in space.requests.values() if any(want.name == name for want in e.request.wants)]
-
-
 def names_of(entry: Entry) -> tuple[str, ...]:
-    """Return the names of a request."""
-    return tuple(want.name for want in entry.request.wants)
+    """Return the names that a request holds or waits for."""
+    return tuple(want.name for want in entry.wants)
 
 
 def described(space: Namespace, entry: Entry) -> tuple[Holder, ...]:
@@ -81,22 +86,23 @@ def described(space: Namespace, entry: Entry) -> tuple[Holder, ...]:
             held_ms=space.now_ms - entry.since_ms,
             due_ms=None if entry.due_ms is None else entry.due_ms - space.now_ms,
         )
-        for want in entry.request.wants
+        for want in entry.wants
     )
 
 
-def present_holders(space: Namespace, name: str) -> tuple[Holder, ...]:
-    """Tell who holds a name, in grant order."""
-    found = (holder for entry in holders(space, name) for holder in described(space, entry))
-    return tuple(holder for holder in found if holder.name == name)
+def present_holders(space: Namespace, *names: str) -> tuple[Holder, ...]:
+    """Tell who holds one of these names, in grant order."""
+    found = (holder for entry in holders(space, *names) for holder in described(space, entry))
+    return tuple(holder for holder in found if holder.name in names)
 
 
 # ---------------------------------------------------------------------------- granting in order
 
 
-def grantable(request: LockRequest, held: list[Entry], before: list[Entry]) -> bool:
-    """Apply the rule: no conflict with a holder, none with a request before it."""
-    return not any(conflicts(request, other.request) for other in (*held, *before))
+def room(request: LockRequest, held: Iterable[Entry], before: Iterable[Entry]) -> list[tuple[Want, ...]]:
+    """Apply the rule: return what can be granted, conflicting with no holder and no request before it."""
+    others = [*held, *before]
+    return [wants for wants in options(request) if not any(conflicts(wants, other.wants) for other in others)]
 
 
 def listens(space: Namespace, entry: Entry) -> bool:
@@ -105,39 +111,48 @@ def listens(space: Namespace, entry: Entry) -> bool:
     return not address or address in space.listeners
 
 
-def served(space: Namespace, name: str) -> list[Entry]:
-    """Return the queue as it is served: without those that are deaf, if any other waits (L6).
+def line(space: Namespace) -> list[Entry]:
+    """Return all that wait as they are served: those that are deaf stand behind all others (L6).
 
-    Whoever is asking in this step is awake. Only so many deaf ones are looked at; then the queue is
-    served as it stands.
+    Whoever is asking in this step is awake.
     """
-    queue = waiting(space, name)
-    awake = [entry for entry in queue if entry.id == space.asking or listens(space, entry)]
-    if awake and queue.index(awake[0]) < DEAF_LOOKED_AT:
-        return awake
-    return queue
+    queue = [e for e in space.requests.values() if not e.holds and not over(space, e)]
+    return sorted(queue, key=lambda e: (e.id != space.asking and not listens(space, e), e.place))
 
 
-def serve(space: Namespace, name: str) -> None:
-    """Grant every waiting request that can be granted now, in order, and wake exactly those (L5)."""
-    while entry := _next_to_grant(space, name):
-        grant(space, entry)
+def serve(space: Namespace) -> None:
+    """Grant every request that can be granted now that names were freed, in order, and wake exactly those (L5)."""
+    while found := _next_to_grant(space):
+        entry, wants = found
+        left = set(names_of(entry)) - {want.name for want in wants}
+        grant(space, entry, wants)
+        # Who stood behind it at the other names of a pool; where one holds exclusively, that changes nothing.
+        space.freed |= {name for name in left if not _is_held_exclusively(space, name)}
         if entry.id != space.asking:
             hand_over(space, entry)
+    space.freed.clear()
 
 
-def _next_to_grant(space: Namespace, name: str) -> Entry | None:
-    held, before = holders(space, name), list[Entry]()
-    for entry in served(space, name):
-        if grantable(entry.request, held, before):
-            return entry
+def _next_to_grant(space: Namespace) -> tuple[Entry, tuple[Want, ...]] | None:
+    held = [e for e in space.requests.values() if e.holds and not over(space, e)]
+    before = list[Entry]()
+    for entry in line(space):
+        fitting = room(entry.request, held, before)
+        if any(want.name in space.freed for wants in fitting for want in wants):
+            return entry, fitting[0]
         before.append(entry)
     return None
 
 
-def grant(space: Namespace, entry: Entry, *, by_settlement: bool = False) -> None:
+def _is_held_exclusively(space: Namespace, name: str) -> bool:
+    """Tell whether an exclusive lease is on record, over or not."""
+    return any(e.holds and Want(name) in e.wants for e in space.requests.values())
+
+
+def grant(space: Namespace, entry: Entry, wants: tuple[Want, ...], *, by_settlement: bool = False) -> None:
     """Make a request a lease, with a token larger than any before it (L2)."""
     ttl_ms = entry.request.ttl_ms
+    entry.wants = wants
     entry.token = space.next_token()
     entry.since_ms = space.now_ms
     entry.due_ms = None if ttl_ms is None else space.now_ms + ttl_ms
@@ -154,11 +169,10 @@ def hand_over(space: Namespace, entry: Entry) -> None:
     """Tell a session that a request of its own, which waited, is a lease now."""
     ref = entry.request.session
     space.sessions[ref.agent_id].version += 1
-    name = entry.request.wants[0].name
     space.wake(
         ref,
         WakeKind.GRANTED,
-        name=name,
+        name=entry.wants[0].name,
         request_id=entry.id,
         token=entry.token,
         granted=granted(space, entry),
@@ -166,9 +180,9 @@ def hand_over(space: Namespace, entry: Entry) -> None:
 
 
 def granted(space: Namespace, entry: Entry) -> Granted:
-    """Answer that a request holds, with what is left of its own time."""
+    """Answer that a request holds, with what is left of its own time, and its first name."""
     left = None if entry.due_ms is None else entry.due_ms - space.now_ms
-    return Granted(entry.token, left, space.now_us)
+    return Granted(entry.token, left, space.now_us, entry.wants[0].name)
 
 
 # ---------------------------------------------------------------------------- freeing and losing
@@ -178,21 +192,22 @@ def remove(space: Namespace, entry: Entry, end: End, reason: str = "") -> None:
     """Take a request out for good: its id never holds or waits again (X4)."""
     del space.requests[entry.id]
     space.requests_over.keep(entry.id, Mark(end, reason), space.now_ms)
+    space.freed |= set(names_of(entry))
     for name in names_of(entry):
         forget_if_bare(space, name)
 
 
-def take_away(space: Namespace, entry: Entry, end: End, reason: str, by: str) -> None:
-    """Free a lease without its holder's doing, and tell it so (L8)."""
+def take_away(space: Namespace, entry: Entry, reason: str, by: str, name: str = "") -> None:
+    """Free a lease without its holder's doing, all its names, and tell it so (L8); it was taken for `name`."""
     session = space.sessions[entry.request.session.agent_id]
-    remove(space, entry, end, reason)
+    remove(space, entry, End.LOST, reason)
     session.version += 1
-    for name in names_of(entry):
-        facts = {"name": name, "token": entry.token, "reason": reason}
-        session.losses.append((session.version, Loss(request_id=entry.id, **facts)))  # type: ignore[arg-type]
-        tell(space, SystemEvent.LOCK_LOST, by, agent_id=session.ref.agent_id, by=by, **facts)
-        space.wake(session.ref, WakeKind.LOST, request_id=entry.id, **facts)
+    facts = {"name": name or entry.wants[0].name, "token": entry.token, "reason": reason}
+    session.losses.append((session.version, Loss(request_id=entry.id, **facts)))  # type: ignore[arg-type]
     del session.losses[:-LOSSES_KEPT]
+    names = {"names": names_of(entry)} if len(entry.wants) > 1 else {}
+    tell(space, SystemEvent.LOCK_LOST, by, agent_id=session.ref.agent_id, by=by, **facts, **names)
+    space.wake(session.ref, WakeKind.LOST, request_id=entry.id, **facts)
 
 
 # --------------------------------------------------------------------- what a name remembers
@@ -215,5 +230,5 @@ def remember_grant(space: Namespace, name: str, ref: SessionRef, token: int) -> 
 def forget_if_bare(space: Namespace, name: str) -> None:
     """Drop a name's record when nothing refers to it any more."""
     record = space.names.get(name)
-    if record and not record.past and not record.verdicts and not entries(space, name):
+    if record and not record.past and not record.verdicts and not entries(space, [name]):
         del space.names[name]

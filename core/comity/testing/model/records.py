@@ -18,6 +18,7 @@ from comity.model import (
     TaskStatus,
     TopicPosition,
     Verdict,
+    Want,
 )
 
 
@@ -56,6 +57,8 @@ class Entry:
     due_ms: int | None = None
     """When the lease's own time ends; None when it ends with its session."""
     renewal: int = 0
+    wants: tuple[Want, ...] = attrs.field(default=attrs.Factory(lambda self: self.request.wants, takes_self=True))
+    """What it waits for or holds; of a pool, once it holds, the one name it got."""
 
     @property
     def id(self) -> str:

@@ -109,6 +109,8 @@ class Namespace:
     """Everything that waits or holds, by request id."""
     requests_over: Memory[Mark] = attrs.field(factory=Memory)
     names: dict[str, Name] = attrs.field(factory=dict)
+    freed: set[str] = attrs.field(factory=set)
+    """Names of which something was given up in this step, and which are not served yet."""
     last_token: int = 0
 
     topics: dict[str, Topic] = attrs.field(factory=dict)
