@@ -56,7 +56,7 @@ def test_what_names_no_file_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///"])
 def test_without_a_path_it_is_the_users_state_folder(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("comity_sqlite.address.sys.platform", "linux")
+    monkeypatch.setattr("comity.folders.sys.platform", "linux")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert path_of(url) == tmp_path / "comity" / "comity.db"
     monkeypatch.setenv("XDG_STATE_HOME", "relative/is/invalid")
@@ -66,9 +66,9 @@ def test_without_a_path_it_is_the_users_state_folder(url: str, tmp_path: Path, m
 
 def test_the_state_folder_follows_the_platforms_custom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/Users/someone")
-    monkeypatch.setattr("comity_sqlite.address.sys.platform", "darwin")
+    monkeypatch.setattr("comity.folders.sys.platform", "darwin")
     assert default_path() == Path("/Users/someone/Library/Application Support/comity/comity.db")
-    monkeypatch.setattr("comity_sqlite.address.sys.platform", "win32")
+    monkeypatch.setattr("comity.folders.sys.platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
     assert default_path() == Path("/local/comity/comity.db")
 

@@ -1,4 +1,4 @@
-"""The rules about steps on the in-process server."""
+"""The rules about steps on the in-process server: in one colour, and in the slow run in the other."""
 
 from __future__ import annotations
 
@@ -17,3 +17,14 @@ class TestFakeRedis(StepContract):
     @pytest.fixture
     def make_backend(self) -> MakeBackend:
         return lambda namespace: FakeRedisBackend.from_url("fakeredis://steps", namespace)
+
+    @pytest.fixture
+    def colour(self) -> str:
+        return "async"
+
+
+@pytest.mark.slow
+class TestFakeRedisInThreads(TestFakeRedis):
+    @pytest.fixture
+    def colour(self) -> str:
+        return "sync"

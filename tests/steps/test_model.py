@@ -1,4 +1,4 @@
-"""The reference model keeps the rules that it is the reference of."""
+"""The reference model keeps the rules that it is the reference of: it has no client, so one colour says all."""
 
 from __future__ import annotations
 
@@ -17,3 +17,14 @@ class TestModel(StepContract):
     @pytest.fixture
     def make_backend(self) -> MakeBackend:
         return lambda namespace: ModelBackend("steps", namespace)
+
+    @pytest.fixture
+    def colour(self) -> str:
+        return "sync"
+
+
+@pytest.mark.slow
+class TestModelInAsyncio(TestModel):
+    @pytest.fixture
+    def colour(self) -> str:
+        return "async"
