@@ -79,6 +79,11 @@ class Faults:
         """Let nothing through from now on, as a broken network."""
         self._cut = True
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether nothing gets through."""
+        return self._cut
+
     def mend(self) -> None:
         """Let everything through again and forget the rules."""
         with self._guard:
