@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -25,6 +26,8 @@ import redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from tests.certificates import Certificates
 
 REDIS_VERSIONS = ("6.2", "7.0", "8.2")
 """What the contract runs on: the oldest supported, the one distributions ship, the newest."""
@@ -43,7 +46,10 @@ _USUAL_PORT = 6379
 class Server:
     """A Redis server of the tests' own. `options` are those of redis.conf, as there: ``["appendonly", "yes"]``."""
 
-    def __init__(self, binary: str, options: Sequence[str] = (), *, unix: bool = False) -> None:
+    def __init__(
+        self, binary: str, options: Sequence[str] = (), *, unix: bool = False, tls: Certificates | None = None
+    ) -> None:
+        self.tls = tls
         self.folder = Path(tempfile.mkdtemp(prefix="comity-redis-"))
         self.port = 0 if unix else self.new_port()
         self.socket_path = self.folder / "redis.sock"
@@ -69,6 +75,8 @@ class Server:
     @property
     def url(self) -> str:
         """The address as a URL."""
+        if self.tls is not None:
+            return f"rediss://127.0.0.1:{self.port}/0?{self.tls.query}"
         return f"unix://{self.socket_path}" if self._unix else f"redis://127.0.0.1:{self.port}/0"
 
     def client(self) -> redis.Redis:
@@ -95,11 +103,17 @@ class Server:
     def command(self) -> list[str]:
         """Return the program and its arguments."""
         where = ["unixsocket", str(self.socket_path)] if self._unix else ["bind", "127.0.0.1"]
-        words = ["port", str(self.port), "dir", str(self.folder), "save", '""', *where, *self._options]
+        words = [*self.ports(), "dir", str(self.folder), "save", '""', *where, *self._options]
         lines = [f"{name} {value}\n" for name, value in zip(words[::2], words[1::2], strict=True)]
         file = self.folder / "redis.conf"
         file.write_text("".join(lines), encoding="utf-8")
         return [self._binary, str(file)]
+
+    def ports(self) -> list[str]:
+        """Return what the configuration says of where it listens: names and values in turn."""
+        if self.tls is None:
+            return ["port", str(self.port)]
+        return ["port", "0", "tls-port", str(self.port), *self.tls.lines]
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + 10
@@ -125,7 +139,12 @@ class Server:
                 sock.close()
                 raise
             return sock
-        return socket.create_connection(("127.0.0.1", self.port), timeout=1)
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=1)
+        if self.tls is None:
+            return sock
+        context = ssl.create_default_context(cafile=str(self.tls.authority))
+        context.load_cert_chain(self.tls.client, self.tls.client_key)
+        return context.wrap_socket(sock, server_hostname="127.0.0.1")
 
     def kill(self) -> None:
         """End it with SIGKILL; return when it is gone."""
@@ -193,9 +212,15 @@ class Servers:
             found = self._groups[kind, version] = kind(version)  # type: ignore[call-arg]
         return cast("C", found)
 
-    def start(self, *options: str, version: str = DEFAULT_VERSION, unix: bool = False) -> Server:
+    def start(
+        self,
+        *options: str,
+        version: str = DEFAULT_VERSION,
+        unix: bool = False,
+        tls: Certificates | None = None,
+    ) -> Server:
         """Start one that is the test's alone: ``start("appendonly", "yes")``."""
-        return self.alone(Server(binary(version), options, unix=unix))
+        return self.alone(Server(binary(version), options, unix=unix, tls=tls))
 
     def alone(self, servers: C) -> C:
         """Have what the test started for itself ended after it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 import redis
@@ -19,9 +20,11 @@ from tests.servers import DEFAULT_VERSION, Server, binary, free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tests.certificates import Certificates
+
 SERVICE = "main"
-DOWN_AFTER = 0.3
-"""Seconds of silence after which a Sentinel takes a server for dead."""
+_CALM, _HASTY = 10_000, 300
+"""Milliseconds of silence after which a Sentinel takes a server for dead: on a busy machine, and where one is."""
 _BUS = 10_000
 _SLOTS = 16384
 
@@ -31,14 +34,15 @@ class Sentinel(Server):
 
     def __init__(self, program: str, primary: Server, extra: Sequence[str] = ()) -> None:
         self._primary, self._lines = primary, extra
-        super().__init__(program)
+        super().__init__(program, tls=primary.tls)
 
     def command(self) -> list[str]:
         file = self.folder / "sentinel.conf"
         if not file.exists():
             watched = f"sentinel monitor {SERVICE} 127.0.0.1 {self._primary.port} 2"
-            timing = (f"down-after-milliseconds {SERVICE} {DOWN_AFTER * 1000:.0f}", f"failover-timeout {SERVICE} 1500")
-            lines = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}", watched]
+            timing = (f"down-after-milliseconds {SERVICE} {_CALM}", f"failover-timeout {SERVICE} 1500")
+            words = [*self.ports(), "bind", "127.0.0.1", "dir", str(self.folder)]
+            lines = [f"{name} {value}" for name, value in zip(words[::2], words[1::2], strict=True)] + [watched]
             lines += [f"sentinel {each}" for each in (*timing, f"parallel-syncs {SERVICE} 2")]
             file.write_text("\n".join([*lines, *self._lines]) + "\n", encoding="utf-8")
         return [self._binary, str(file), "--sentinel"]
@@ -55,15 +59,20 @@ class SentinelGroup:
     """Three Sentinels, a primary and two replicas."""
 
     def __init__(
-        self, version: str = DEFAULT_VERSION, *, options: Sequence[str] = (), extra: Sequence[str] = ()
+        self,
+        version: str = DEFAULT_VERSION,
+        *,
+        options: Sequence[str] = (),
+        extra: Sequence[str] = (),
+        tls: Certificates | None = None,
     ) -> None:
         """Start them; `options` are those of the servers, `extra` lines for the Sentinels."""
         program = binary(version)
         self.sentinels: list[Sentinel] = []
         options = ["repl-diskless-sync-delay", "0", *options]
-        self.servers = [Server(program, options)]
+        self.servers = [Server(program, options, tls=tls)]
         try:
-            self.servers += [Server(program, options) for _ in range(2)]
+            self.servers += [Server(program, options, tls=tls) for _ in range(2)]
             for server in self.servers[1:]:
                 _follow(server, self.servers[0])
             self.sentinels += [Sentinel(program, self.servers[0], extra) for _ in range(3)]
@@ -75,16 +84,18 @@ class SentinelGroup:
     def url(self) -> str:
         """The address as a URL."""
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels)
-        return f"redis+sentinel://{hosts}/{SERVICE}"
+        tls = self.servers[0].tls
+        return f"rediss+sentinel://{hosts}/{SERVICE}?{tls.query}" if tls else f"redis+sentinel://{hosts}/{SERVICE}"
 
     @property
     def primary(self) -> Server:
-        """The server that the Sentinels call the primary."""
+        """The server that most Sentinels call the primary."""
         if not self.sentinels:
             return self.servers[0]
-        with self.sentinels[0].client() as client:
-            _, port = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-        return next(each for each in self.servers if each.port == int(port))
+        ports = Counter(
+            int(each.told()["port"]) for each in self.sentinels
+        )  # one may be behind, for half a minute even
+        return next(each for each in self.servers if each.port == ports.most_common(1)[0][0])
 
     @property
     def replicas(self) -> list[Server]:
@@ -115,9 +126,29 @@ class SentinelGroup:
     def fail_over(self) -> Server:
         """Kill the primary; return the one that the Sentinels made of a replica."""
         old = self.primary
-        old.kill()
+        with self.hasty():
+            old.kill()
+            return self.await_another(old)
+
+    @contextlib.contextmanager
+    def hasty(self) -> Iterator[None]:
+        """Have the Sentinels take a server for dead soon."""
+        self._set_down_after(_HASTY)
+        yield
+        self._set_down_after(_CALM)
+
+    def _set_down_after(self, milliseconds: int) -> None:
+        for sentinel in self.sentinels:
+            with sentinel.client() as client:
+                client.execute_command("SENTINEL", "SET", SERVICE, "down-after-milliseconds", milliseconds)
+
+    def await_another(self, old: Server) -> Server:
+        """Wait until another than `old` is the primary, in fact and by most Sentinels' word; return it."""
         until(lambda: self.primary is not old, "another server took over")
-        return self.primary
+        new = self.primary
+        with new.client() as client:
+            until(lambda: client.info("replication")["role"] == "master", "it knows itself")
+        return new
 
     def close(self) -> None:
         """End all."""
@@ -142,7 +173,14 @@ class WaitingGroup(SentinelGroup):
 class ClusterGroup:
     """Three primaries that share the slots, and a replica of the first where that is asked for."""
 
-    def __init__(self, version: str = DEFAULT_VERSION, *, options: Sequence[str] = (), replicas: int = 0) -> None:
+    def __init__(
+        self,
+        version: str = DEFAULT_VERSION,
+        *,
+        options: Sequence[str] = (),
+        replicas: int = 0,
+        tls: Certificates | None = None,
+    ) -> None:
         """Start them and wait until they serve every slot."""
         program = binary(version)
         usual = ["cluster-enabled", "yes", "cluster-node-timeout", "1000", "cluster-replica-validity-factor", "0"]
@@ -150,7 +188,7 @@ class ClusterGroup:
         self.nodes: list[Server] = []
         try:
             for _ in range(3 + replicas):
-                self.nodes.append(Node(program, [*usual, *options]))
+                self.nodes.append(Node(program, [*usual, *options], tls=tls))
             self._join()
         except BaseException:
             self.close()
@@ -189,7 +227,8 @@ class ClusterGroup:
     @property
     def url(self) -> str:
         """The address as a URL, of two of the nodes."""
-        return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in self.nodes[:2])}"
+        hosts, tls = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2]), self.nodes[0].tls
+        return f"rediss+cluster://{hosts}?{tls.query}" if tls else f"redis+cluster://{hosts}"
 
     @staticmethod
     def id(node: Server) -> str:
@@ -211,6 +250,10 @@ class ClusterGroup:
             if first <= slot <= last:
                 return next(node for node in self.nodes if node.port == port)
         raise AssertionError(f"nobody serves {namespace}")
+
+    def await_owner(self, namespace: str, node: Server) -> None:
+        """Wait until a node serves a namespace."""
+        until(lambda: self.owner(namespace) is node, "the node serves")
 
     @property
     def alive(self) -> list[Server]:
@@ -274,7 +317,7 @@ class Node(Server):
                     return port
 
 
-def until(condition: Callable[[], object], what: str, within: float = 20.0) -> None:
+def until(condition: Callable[[], object], what: str, within: float = 60.0) -> None:
     """Wait until a condition holds that nothing tells of."""
     deadline = time.monotonic() + within
     while True:

@@ -16,7 +16,7 @@ import redis
 
 from comity_redis import handshake, redis_py
 from comity_redis.replies import MORE, NotRedis, new_reader
-from comity_redis.wire import Hangup, Silent, check_welcome, no_connection, raise_lost
+from comity_redis.wire import Hangup, Silent, check_welcome, no_connection, raise_at_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,6 +175,6 @@ async def aconnect(address: Address, seconds_left: float, step: str) -> AsyncWir
         waited = time.monotonic() - started
         if wire.transport is None and isinstance(error, redis.RedisError | OSError):
             raise no_connection(error, address.where, step, waited) from error
-        raise_lost(error, address.where, step, waited)
+        raise_at_first(error, address, step, waited)
         raise
     return wire

@@ -10,6 +10,7 @@ from comity.model import Finding, Health
 from comity.ops import Effect
 from comity_redis.fitness import eviction, facts, too_old
 from comity_redis.op import command
+from comity_redis.script import Script, Source
 from comity_redis.sequence import Sequence
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from comity_redis.op import Runner
     from comity_redis.packing import Arg
 
+_READS = Source("reads", "return redis.call('ZSCORE', KEYS[1], ARGV[1])")
+_WRITES = Source("writes", "redis.call('ZREM', KEYS[1], ''); return redis.call('PUBLISH', ARGV[1], '')")
 _CLOCK_SLACK = 2.0
 """Seconds between the server's clock and ours that are worth a word; they harm nothing."""
 
@@ -38,7 +41,7 @@ def examine(runner: Runner, keys: Keys, *, in_process: bool) -> Op[Listing[Findi
                 findings += _server(facts((yield ask("INFO"))))
             except BackendUnfit as error:
                 findings.append(Finding(Health.WARN, "server", f"INFO is refused: {error.why}", error.fix))
-            findings.append(_rights((yield from _writes(ask, keys))))
+            findings.append((yield from _rights(runner, keys)))
         findings.append(_records((yield ask("HGET", keys["meta"], "corrupt"))))
         findings.append(_sessions((yield ask("ZCARD", keys["live"])), max(0, (yield ask("HLEN", keys["locks"])) - 1)))
         return findings
@@ -50,20 +53,18 @@ def _as_is(answer: Any) -> Any:
     return answer
 
 
-def _writes(ask: Any, keys: Keys) -> Generator[Op[Any], Any, BackendUnfit | None]:
-    """Try the rights that the scripts need, by writes that change nothing."""
-    script = "redis.call('ZREM', KEYS[1], ''); return redis.call('PUBLISH', ARGV[1], '')"
-    try:
-        yield ask("EVAL", script, 1, keys["live"], f"{keys.prefix}doctor")
-    except BackendUnfit as error:
-        return error
-    return None
-
-
-def _rights(refused: BackendUnfit | None) -> Finding:
-    if refused is None:
-        return Finding(Health.OK, "permissions", "scripts may write and publish")
-    return Finding(Health.FAIL, "permissions", refused.why, refused.fix)
+def _rights(runner: Runner, keys: Keys) -> Generator[Op[Any], Any, Finding]:
+    """Try the rights that scripts need, by steps that change nothing."""
+    for source, effect in ((_READS, Effect.READ), (_WRITES, Effect.WRITE)):
+        script = Script(runner, source, [keys["live"]], name="diagnose", effect=effect, loose=True)
+        try:
+            yield script.call(_as_is, f"{keys.prefix}doctor")
+        except BackendUnfit as error:
+            if source is _READS:
+                return Finding(Health.FAIL, "permissions", error.why, error.fix)
+            said = "this user may only read: enough for an OBSERVER with auto_announce=False"
+            return Finding(Health.WARN, "permissions", said, error.fix)
+    return Finding(Health.OK, "permissions", "scripts may write and publish")
 
 
 def _server(info: dict[str, str]) -> list[Finding]:

@@ -104,8 +104,14 @@ class RedisListener:
             self._waker.send(b"\0")
 
     def moved(self) -> None:
-        """Go to the server that serves now (any thread)."""
+        """Go to the server that serves now, at once (any thread)."""
+        self._pause, self._again_at = _FIRST_PAUSE, 0.0
         self._wake()
+
+    def reachable(self) -> None:
+        """Do not wait any longer when there is no connection: others got one (any thread)."""
+        if self._wire is None:
+            self.moved()
 
     def close(self) -> None:
         if self._closed or self._forked:

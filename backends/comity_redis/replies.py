@@ -80,7 +80,7 @@ _FIXES = (
     ),
     (
         r"\bNOPERM\b|can't run this command|no permission",
-        "give this Redis user the keys, channels and commands of Comity: ~comity:* &comity:* +@all",
+        "give this Redis user the keys, channels and commands that the guide redis_users_and_tls lists",
     ),
     (r"DB index|SELECT is not allowed", "use a database the server has; a cluster has only 0"),
     (r"unknown command|Unknown Redis command", "use a server with Lua scripts, Redis 6.2 or later"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from comity.errors import BackendUnavailable
 from comity_redis import fitness
 from comity_redis.async_wire import aconnect
-from comity_redis.wire import Hangup, Silent, connect, raise_lost
+from comity_redis.wire import Hangup, Silent, connect, raise_at_first
 
 if TYPE_CHECKING:
     from comity_redis.address import Address
@@ -29,6 +29,9 @@ class Traveller(Protocol):
 
     def moved(self) -> None:
         """Leave the connections, calls in flight too: another server serves now (any thread)."""
+
+    def reachable(self) -> None:
+        """Take note that there is a connection again, after one was lost (any thread)."""
 
 
 class Route:
@@ -46,6 +49,7 @@ class Route:
         """Changes whenever a connection was lost: what the server had been told may be lost with it."""
         self.version = 0
         """Changes whenever another server takes over."""
+        self._away = False
         self._fit: Address | None = None if examined else address
         self._travellers: weakref.WeakSet[Traveller] = weakref.WeakSet()
 
@@ -63,6 +67,7 @@ class Route:
         except BackendUnavailable:
             self.lost(address)
             raise
+        self._found()
         return wire
 
     async def aconnect(self, seconds_left: float, step: str) -> AsyncWire:
@@ -80,6 +85,7 @@ class Route:
         except BackendUnavailable:
             self.lost(address)
             raise
+        self._found()
         return wire
 
     def _find(self, deadline: float, step: str) -> Address:  # noqa: ARG002 - for those that must look
@@ -91,6 +97,13 @@ class Route:
     def lost(self, address: Address | None = None) -> None:  # noqa: ARG002
         """Take note that a connection (to `address`) was lost, or its server no longer serves (any thread)."""
         self.outages += 1
+        self._away = True
+
+    def _found(self) -> None:
+        if self._away:
+            self._away = False
+            for traveller in tuple(self._travellers):
+                traveller.reachable()
 
     def pointed(self, error: ErrorReply) -> tuple[Address, bool] | None:  # noqa: ARG002
         """Return the server that an error answer points to and whether it serves from now on, not this once.
@@ -126,7 +139,7 @@ class Route:
             if fitness.must_load(answers):
                 answers = answers[:-1] + wire.ask(*fitness.AGAIN, deadline - time.monotonic())
         except (OSError, Silent, Hangup) as error:
-            raise_lost(error, address.where, step, 0.0)
+            raise_at_first(error, address, step, 0.0)
             raise
         fitness.judge(answers, address.where, step)
         self._fit = address
@@ -137,7 +150,7 @@ class Route:
             if fitness.must_load(answers):
                 answers = answers[:-1] + await wire.ask(*fitness.AGAIN, deadline - time.monotonic())
         except (OSError, Silent, Hangup) as error:
-            raise_lost(error, address.where, step, 0.0)
+            raise_at_first(error, address, step, 0.0)
             raise
         fitness.judge(answers, address.where, step)
         self._fit = address

@@ -278,6 +278,9 @@ class RedisRunner:
         for pool in pools:
             pool.moved()
 
+    def reachable(self) -> None:
+        """Nothing waits here for the server to come back."""
+
     def listener(self) -> RedisListener:
         self._check()
         return RedisListener(self.route)

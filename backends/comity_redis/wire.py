@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from comity_redis.replies import MORE, ErrorReply, NotRedis, new_reader, refusal
 if TYPE_CHECKING:
     from comity_redis.address import Address
 
+_CERTIFICATE = "give one: ?ssl_certfile=PATH&ssl_keyfile=PATH"
+_PERHAPS = "perhaps it wants rediss://, or is a proxy that lacks HELLO, INFO or EVALSHA"
 _SLACK = 0.02
 """A socket timeout set before is kept when it is this near, in seconds: setting one is a system call."""
 
@@ -132,7 +135,7 @@ def connect(address: Address, deadline: float, step: str) -> Wire:
             check_welcome(answers if len(greeting) > 1 else [answers], address, step)
     except BaseException as error:
         wire.drop()
-        raise_lost(error, address.where, step, time.monotonic() - started)
+        raise_at_first(error, address, step, time.monotonic() - started)
         raise
     return wire
 
@@ -164,6 +167,22 @@ def raise_lost(error: BaseException, where: str, step: str, waited: float) -> No
     raise BackendUnavailable(where, why, step=step, waited=waited) from error
 
 
+def _is_local(error: OSError) -> bool:
+    """Tell whether the trouble is with files of this machine, before anything was sent."""
+    return not isinstance(error, ssl.SSLError) or error.library == "PEM" or error.reason == "KEY_VALUES_MISMATCH"
+
+
+def raise_at_first(error: BaseException, address: Address, step: str, waited: float) -> None:
+    """Raise the core's error when `error` broke the first exchange of a connection: that may tell more."""
+    if "CERTIFICATE_REQUIRED" in str(error).upper():
+        raise BackendUnfit(address.where, "it wants a certificate of the client", _CERTIFICATE) from error
+    if isinstance(error, Hangup | ConnectionError | ssl.SSLError) and not isinstance(error, ComityError):
+        hint = f"if it wants a certificate, {_CERTIFICATE}" if address.where.startswith("rediss://") else _PERHAPS
+        if "ssl_certfile" not in address.options:
+            raise BackendUnavailable(address.where, f"it hung up at once; {hint}", step=step, waited=waited) from error
+    raise_lost(error, address.where, step, waited)
+
+
 def no_connection(error: Exception, where: str, step: str, waited: float) -> BackendUnavailable | BackendUnfit:
     """Return the core's error for a connection that could not be made."""
     if isinstance(error, redis.AuthenticationError):
@@ -172,8 +191,11 @@ def no_connection(error: Exception, where: str, step: str, waited: float) -> Bac
         fix = "give its certificate authority: ?ssl_ca_certs=PATH"
         return BackendUnfit(where, f"its certificate cannot be verified ({error})", fix)
     cause = error.__context__ if isinstance(error, redis.RedisError) and error.__context__ else error
+    tls = where.startswith("rediss://")
+    if tls and isinstance(cause, FileNotFoundError | PermissionError | ssl.SSLError) and _is_local(cause):
+        return BackendUnfit(where, f"a file that ssl_... of the URL names cannot be used: {cause}", "check the paths")
     if isinstance(error, redis.TimeoutError | TimeoutError):
-        why = "no connection in time"
+        why = "no connection in time; does it speak TLS there, else write redis://" if tls else "no connection in time"
     elif isinstance(cause, ConnectionRefusedError | FileNotFoundError):
         why = "connection refused: no server there"
     else:

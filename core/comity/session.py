@@ -93,6 +93,7 @@ class OwnSession:
         self.last_answer = 0.0
         self.failures = 0
         self.version = self.outages = 0
+        self._sure_at = 0.0
         self.lost_reason = ""
         self.callbacks: list[Callable[[SessionLost], object]] = []
         self.when_lost: Callable[[], None] = lambda: None
@@ -259,6 +260,11 @@ class OwnSession:
         """Whether the store cannot have lost anything since what is held was last compared with it."""
         return self.backend.outages == self.outages
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the store may still have what is over: it may have lost something, and others may not know yet."""
+        return not self.sure or self.now() < self._sure_at
+
     def known(self) -> Known:
         """Return what is known, to compare with a listing asked for *after* this."""
         outages = self.backend.outages
@@ -274,6 +280,8 @@ class OwnSession:
         with self._guard:
             if self.ref is ref:
                 self.version, self.outages = own.version, known.outages
+                if not known.sure:
+                    self._sure_at = self.now() + self.interval
         for lease in missing[_ASKED_ABOUT:]:
             lease.lose(UNKNOWN)
         renew = self.backend.locks.renew  # one that is numbered 0 changes nothing and tells how the lease stands

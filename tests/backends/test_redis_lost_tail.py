@@ -96,6 +96,26 @@ def test_a_lock_whose_release_was_lost_does_not_stay_held(tail: Tail) -> None:
     close(ann, bob)
 
 
+def test_a_lock_whose_release_was_lost_is_no_deadlock(tail: Tail) -> None:
+    ann, bob = tail.connect("ann"), tail.connect("bob")
+    first, second = ann.locks.acquire("x"), bob.locks.acquire("y")
+    tail.keep()
+    assert first.release()
+    tail.lose()
+    again = ann.locks.acquire("x", timeout=5)  # the same flow holds it by the store's word
+    assert again.token > first.token
+    tail.keep()
+    assert again.release()
+    tail.lose()
+    thread = threading.Thread(target=lambda: bob.locks.acquire("x", timeout=5))
+    thread.start()  # bob waits for ann by the store's word, and ann for bob
+    assert second.release()
+    ann.locks.acquire("y", timeout=5)
+    thread.join(5)
+    assert [each.agent_id for each in ann.locks.holders("x")] == ["bob"]
+    close(ann, bob)
+
+
 def test_a_request_whose_withdrawal_was_lost_does_not_wait_for_ever(tail: Tail) -> None:
     ann, bob, cid = (tail.connect(name) for name in ("ann", "bob", "cid"))
     lease = ann.locks.acquire("x")

@@ -1,39 +1,45 @@
-"""TLS, in both colours and on the wake-up connection."""
+"""TLS with certificates on both sides: in both colours, on the wake-up connection, behind Sentinels, on a cluster."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import comity
 from comity.errors import BackendUnavailable, BackendUnfit
+from comity_redis import RedisBackend
 from comity_redis.address import Address
+from comity_redis.keys import Keys
+from comity_redis.routes import route_to
 from comity_redis.runner import RedisRunner
-from tests.backends.calls import ask, once
-from tests.servers import free_port
+from tests.backends.calls import ask, once, until
+from tests.certificates import Certificates
+from tests.topologies import ClusterGroup, SentinelGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from tests.servers import Server
+    from tests.servers import Server, Servers
 
 
-def test_tls_serves_both_colours_and_the_listener(start_redis: Callable[..., Server], tmp_path: Path) -> None:
-    _certificate(tmp_path)
-    port = free_port()
-    start_redis(
-        *("tls-port", str(port), "tls-auth-clients", "no", "tls-ca-cert-file", str(tmp_path / "cert.pem")),
-        *("tls-cert-file", str(tmp_path / "cert.pem"), "tls-key-file", str(tmp_path / "key.pem")),
-    )
-    url = f"rediss://127.0.0.1:{port}/1?ssl_ca_certs={tmp_path / 'cert.pem'}"
-    runner = RedisRunner(Address.parse(url))
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def server(start_redis: Callable[..., Server], certificates: Certificates) -> Server:
+    return start_redis(tls=certificates)
+
+
+def test_tls_serves_both_colours_and_the_listener(server: Server) -> None:
+    runner = RedisRunner(Address.parse(server.url))
     assert ask(runner, "PING").run(5) == b"PONG"
-    assert asyncio.run(once(url, "PING")) == b"PONG"
+    assert asyncio.run(once(server.url, "PING")) == b"PONG"
     started = time.monotonic()
     with pytest.raises(BackendUnavailable, match="silent"):
         ask(runner, "BLPOP", "never", 0).run(0.2)
@@ -46,16 +52,106 @@ def test_tls_serves_both_colours_and_the_listener(start_redis: Callable[..., Ser
     assert [len(part) for part in heard[0]] == [4, 100_000]
     listener.close()
     runner.close()
-    untrusting = RedisRunner(Address.parse(f"rediss://127.0.0.1:{port}"))
-    with pytest.raises(BackendUnfit, match="certificate"):
-        ask(untrusting, "PING").run(5)
-    untrusting.close()
 
 
-def _certificate(folder: Path) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the certificate")
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(["openssl", "req", "-x509", *kind, *files, *name], check=True, capture_output=True)
+def ping(url: str, colour: str, seconds: float = 5.0) -> object:
+    """Perform a step by URL, as a program would."""
+    runner = RedisRunner(route_to(url, Keys("tls")))
+
+    async def perform() -> object:
+        try:
+            return await ask(runner, "PING").arun(seconds)
+        finally:
+            await runner.aclose()
+
+    try:
+        return asyncio.run(perform()) if colour == "async" else ask(runner, "PING").run(seconds)
+    finally:
+        runner.close()
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("", r"its certificate cannot be verified .*; give its certificate authority: \?ssl_ca_certs=PATH"),
+        ("ssl_ca_certs={authority}", r"certificate.* give one: \?ssl_certfile=PATH&ssl_keyfile=PATH"),
+        ("ssl_ca_certs={authority}&ssl_certfile=/no/where.pem", "a file .* cannot be used: .*; check the paths"),
+    ],
+)
+def test_what_lacks_for_tls_is_said_with_the_fix(
+    query: str, words: str, colour: str, server: Server, certificates: Certificates
+) -> None:
+    url = f"rediss://127.0.0.1:{server.port}/1?{query.format(authority=certificates.authority)}"
+    # Whether a server that wants a certificate is heard to say so before it hangs up is a matter of chance.
+    with pytest.raises((BackendUnfit, BackendUnavailable), match=words):
+        ping(url, colour)
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_tls_and_none_do_not_understand_each_other_and_the_fix_is_said(
+    colour: str, server: Server, redis_server: Server
+) -> None:
+    with pytest.raises(BackendUnavailable, match="does it speak TLS there, else write redis://"):
+        ping(redis_server.url.replace("redis:", "rediss:"), colour, 0.3)
+    with pytest.raises((BackendUnfit, BackendUnavailable), match="wants rediss://"):
+        ping(f"redis://127.0.0.1:{server.port}", colour)
+
+
+def hand_over(ann: comity.Coordinator, bob: comity.Coordinator, meanwhile: Callable[[], object]) -> None:
+    """One holds, the other waits and is handed the lock, whatever happens meanwhile."""
+    lease = ann.locks.acquire("x")
+    got: list[comity.Lease] = []
+    thread = threading.Thread(target=lambda: got.append(bob.locks.acquire("x", timeout=20)))
+    thread.start()
+    until(lambda: ann.locks.contenders("x"))
+    meanwhile()
+    assert lease.release()
+    thread.join(20)
+    assert got[0].token > lease.token
+
+
+def test_a_primary_is_found_on_tls(redis_servers: Servers, certificates: Certificates) -> None:
+    group = redis_servers.alone(SentinelGroup(tls=certificates))
+    backend = RedisBackend.from_url(group.url, "tls")
+    with comity.connect(backend, agent_id="ann") as ann, comity.connect(backend) as bob:
+        hand_over(ann, bob, lambda: None)
+    backend.close()
+    redis_servers.close_extra()
+
+
+@pytest.mark.slow
+def test_a_fail_over_is_followed_on_tls(redis_servers: Servers, certificates: Certificates) -> None:
+    group = redis_servers.alone(SentinelGroup(tls=certificates))
+    group.settle()
+    backend = RedisBackend.from_url(group.url, "tls")
+    options: dict[str, Any] = {"session_ttl": 20.0, "deadline": 10.0}
+    with comity.connect(backend, agent_id="ann", **options) as ann, comity.connect(backend, **options) as bob:
+
+        def fail_over() -> None:
+            with group.primary.client() as client:
+                client.set("last", "write")
+                assert client.wait(2, 10_000) == 2
+            group.fail_over()
+
+        hand_over(ann, bob, fail_over)
+    backend.close()
+    redis_servers.close_extra()
+
+
+def test_a_slot_is_followed_on_tls(redis_servers: Servers, certificates: Certificates) -> None:
+    cluster = redis_servers.alone(ClusterGroup(tls=certificates))
+    backend = RedisBackend.from_url(cluster.url, "tls")
+    with comity.connect(backend, agent_id="ann") as ann, comity.connect(backend) as bob:
+        hand_over(ann, bob, lambda: cluster.move("tls", cluster.another("tls")))
+        assert asyncio.run(_active(cluster.url)) == 3
+    backend.close()
+    redis_servers.close_extra()
+
+
+async def _active(url: str) -> int:
+    backend = RedisBackend.from_url(url, "tls")
+    async with comity.aconnect(backend) as me:
+        count = len(await me.sessions.active())
+    await backend.aclose()
+    return count

@@ -95,7 +95,7 @@ class Wait:
                 granted = self._contend()
                 if granted is not None:
                     return granted, sent
-                if isinstance(answer, Deadlocked):
+                if isinstance(answer, Deadlocked) and not self._in_doubt():
                     raise Deadlock(answer.cycle[0].name, answer.cycle, _WAY_OUT)
                 if self._left() <= 0:
                     return self._leave(), sent
@@ -108,6 +108,13 @@ class Wait:
                 space.session.require("locks.acquire")  # a process stopped for long reads its wake-ups after its end
                 return waiter.granted, sent
             answer, sent = self._ask()
+
+    def _in_doubt(self) -> bool:
+        """Whether what is held by the store's word may be over; whoever gave it up before does so again soon."""
+        session = self._space.session
+        if not session.sure:
+            self._space.heart.poke()
+        return session.doubtful
 
     def _take_note(self, answer: Queued | Held | Deadlocked) -> None:
         """Keep who holds, and tell that it stands in line."""
