@@ -147,8 +147,9 @@ class Seat:
     def adopt(self, name: str | None = None) -> None:
         """Look after what the session holds already: from before its host was killed, or by a command of its own."""
         for lease in self.me.locks.mine(name):
-            if lease.name.startswith((naming.FILE, naming.TREE)):
-                self._leases.setdefault(lease.name, lease)
+            for each in lease.names:
+                if each.startswith((naming.FILE, naming.TREE)):
+                    self._leases.setdefault(each, lease)
 
     def _stranger(self, holders: tuple[Holder, ...]) -> Holder | None:
         """Return the holder that is not of this session's own family, if there is one.
@@ -213,7 +214,7 @@ class Seat:
     @property
     def files(self) -> list[str]:
         """The files it holds, by path."""
-        names = [lease.name for lease in self._leases.values() if not lease.lost]
+        names = [name for name, lease in self._leases.items() if not lease.lost]
         return sorted(naming.path_of(name) for name in names if name.startswith(naming.FILE))
 
     def leave(self) -> None:

@@ -95,7 +95,7 @@ class Tools:
 
     @staticmethod
     def _take(me: Coordinator, names: list[str], wait_seconds: float, ttl: float | None) -> None:
-        """Take all of the names, in one order for everybody, or none."""
+        """Take all of the names, in one order for everybody, or none: leases of their own, to be given back alone."""
         taken = []
         try:
             for name in sorted(names):
