@@ -34,5 +34,6 @@ def setup(app: object) -> None:
     """Let Sphinx know."""
     app.connect("source-read", _with_table)  # type: ignore[attr-defined] # of Sphinx's application
 
+
 # Classes of both colours and of ports share short names; the text names the one that is meant.
 suppress_warnings = ["ref.python"]
