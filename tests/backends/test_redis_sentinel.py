@@ -305,7 +305,7 @@ def test_a_grant_that_no_replica_has_is_not_given_to_the_caller(
 ) -> None:
     pair = Pair(functools.partial(start_redis, version=version))
     backend = RedisBackend.from_url(f"{pair.url}?wait_replicas=1", "n")
-    options: dict[str, Any] = {"deadline": 0.4, "heartbeat_interval": 0.2}
+    options: dict[str, Any] = {"deadline": 2.0, "heartbeat_interval": 0.2}
     with comity.connect(backend, agent_id="ann", **options) as ann, comity.connect(backend, agent_id="bob") as bob:
         held = ann.locks.acquire("x")
         with pair.new.paused():
