@@ -94,7 +94,7 @@ class Address:
         if port == 0:
             raise InvalidSetting("port 0 cannot be connected to")
         pair = next(pair for pair in COLOURS if pair[0] is found)
-        known = _accepted(pair[0]) | LEFT_BEHIND
+        known = accepted(pair[0]) | LEFT_BEHIND
         for name in options:
             if name not in known:
                 offered = ", ".join(sorted(known - LEFT_BEHIND - {"redis_connect_func"}))
@@ -105,8 +105,8 @@ class Address:
     def of(cls, client: object) -> Address:
         """Take the address from a `redis.Redis` or `redis.asyncio.Redis`, whichever the colour here.
 
-        Raises `InvalidArgument` for anything else: cluster and Sentinel clients, in-process fakes,
-        and clients with a connection class of their own are not (all) supported.
+        Raises `InvalidArgument` for anything else: for clients of Sentinels and clusters see `clients`; in-process
+        fakes, and connection classes of the caller's own, are not (all) supported.
         """
         if not isinstance(client, redis.Redis | redis.asyncio.Redis):
             raise InvalidArgument("client", type(client).__name__, "give a redis.Redis, a redis.asyncio.Redis or a URL")
@@ -164,13 +164,13 @@ def _usable(found: C | None, options: dict[str, Any], colour: str) -> tuple[C, d
         )
     if all(found not in pair for pair in COLOURS):
         return found, options
-    accepted = _accepted(found)
-    if refused := sorted(name for name in set(options) - accepted if options[name]):
+    known = accepted(found)
+    if refused := sorted(name for name in set(options) - known if options[name]):
         raise InvalidArgument("client", ", ".join(refused), f"redis-py's {colour} connections do not have this option")
-    return found, {name: value for name, value in options.items() if name in accepted}
+    return found, {name: value for name, value in options.items() if name in known}
 
 
-def _accepted(found: type) -> frozenset[str]:
+def accepted(found: type) -> frozenset[str]:
     """Return the options that a connection class takes, its base classes' included."""
     names: set[str] = set()
     for base in found.__mro__:

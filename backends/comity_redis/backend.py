@@ -87,18 +87,18 @@ class RedisBackend:
 
     @classmethod
     def from_client(cls, client: object, namespace: str) -> Self:
-        """Make the backend of the server that a redis-py client talks to, of either colour.
+        """Make the backend of the server that a redis-py client talks to: of either colour, of Sentinels, of a cluster.
 
         Takes address, credentials and connection class; the client's pool is neither used nor closed.
         Raises `InvalidArgument` for a client that does not tell them.
         """
-        return cls(RedisRunner(route_from(client)), namespace)
+        return cls(RedisRunner(route_from(client, Keys(namespace))), namespace)
 
     @classmethod
     def accepts(cls, client: object) -> bool:
         """Tell whether `from_client` takes this object."""
         try:
-            route_from(client)
+            route_from(client, Keys("any"))
         except InvalidArgument:
             return False
         return True

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from comity_redis import places
 from comity_redis.address import Address
+from comity_redis.clients import cluster_client, sentinel_client
 from comity_redis.cluster import ClusterRoute
 from comity_redis.frame import Frame
 from comity_redis.route import Route
@@ -32,6 +33,13 @@ def route_to(url: str, keys: Keys) -> Route:
     return Route(said.address, waiting)
 
 
-def route_from(client: object) -> Route:
-    """Return the way to the server of a redis-py client of either colour. Raises `InvalidArgument` for any other."""
+def route_from(client: object, keys: Keys) -> Route:
+    """Return the way to the server that a redis-py client of either colour talks to: one, or of Sentinels, or a node.
+
+    Raises `InvalidArgument` for any other client.
+    """
+    if (watched := sentinel_client(client)) is not None:
+        return SentinelRoute(watched.address, watched.sentinels, watched.service, Frame(role=True))
+    if (nodes := cluster_client(client)) is not None:
+        return ClusterRoute(nodes.address, nodes.nodes, keys, None)
     return Route(Address.of(client))

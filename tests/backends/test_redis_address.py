@@ -10,6 +10,10 @@ import redis.asyncio
 
 from comity.errors import InvalidArgument, InvalidSetting
 from comity_redis.address import LEFT_BEHIND, Address
+from comity_redis.cluster import ClusterRoute
+from comity_redis.keys import Keys
+from comity_redis.routes import route_from
+from comity_redis.sentinel import SentinelRoute
 
 WORD = "s3cret"
 
@@ -144,3 +148,36 @@ def test_clients_that_are_not_of_one_server_are_refused() -> None:
     for client in (sentinel, object(), "redis://h"):
         with pytest.raises(InvalidArgument):
             Address.of(client)
+
+
+@pytest.mark.parametrize("library", [redis, redis.asyncio])
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_client_of_sentinels_gives_them_and_both_logins(library: Any, tls: bool) -> None:
+    tls_options = {"ssl": True, "ssl_ca_certs": "/ca.pem"} if tls else {}
+    own = {"password": "s3ntinel", **tls_options}
+    made = library.Sentinel([("a", 1), ("b", 2)], sentinel_kwargs=own, username="ann", password=WORD, **tls_options)
+    route = route_from(made.master_for("main", db=3, **tls_options), Keys("n"))
+    assert isinstance(route, SentinelRoute)
+    assert route.where == f"redis{'s' * tls}+sentinel://a:1,b:2/main/3"
+    assert [each.place for each in route.sentinels] == [("a", 1), ("b", 2)]
+    assert [each.login["password"] for each in route.sentinels] == ["s3ntinel"] * 2
+    assert route.address.login["username"] == "ann"
+    at = route.address.at("c", 7)
+    assert at.sync_class()[0] is (redis.SSLConnection if tls else redis.Connection)
+    assert at.async_class()[1].get("ssl_ca_certs") == tls_options.get("ssl_ca_certs")
+    with pytest.raises(InvalidArgument, match="master_for"):
+        route_from(made.slave_for("main"), Keys("n"))
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_client_of_a_cluster_gives_its_nodes_and_login(tls: bool) -> None:
+    options: dict[str, Any] = {"ssl": True, "ssl_ca_certs": "/ca.pem"} if tls else {}
+    client = redis.asyncio.RedisCluster(host="a", port=7000, username="ann", password=WORD, **options)
+    route = route_from(client, Keys("n"))
+    assert isinstance(route, ClusterRoute)
+    assert route.where == f"redis{'s' * tls}+cluster://a:7000"
+    at = route.address.at("b", 7)
+    assert at.login["username"] == "ann"
+    assert at.async_class()[0] is (redis.asyncio.SSLConnection if tls else redis.asyncio.Connection)
+    assert not LEFT_BEHIND & set(at.options)
+    at.sync_class()

@@ -10,10 +10,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 import comity
 from comity.errors import BackendUnavailable, BackendUnfit
 from comity.seam import Seam
+from comity.testing.kit.rules import rule
 from comity_redis import RedisBackend
 from comity_redis.address import Address
 from comity_redis.keys import Keys
@@ -116,6 +118,17 @@ def test_nodes_that_point_to_each_other_are_followed_a_few_times_only() -> None:
         assert route.pointed(ErrorReply("TRYAGAIN Multiple keys request during rehashing of slot")) is None
 
 
+def test_a_clients_cluster_is_used_and_its_connections_are_left_alone(cluster: ClusterGroup, space: str) -> None:
+    client = redis.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port)
+    backend = RedisBackend.from_client(client, space)
+    with comity.connect(backend) as me:
+        assert me.locks.acquire("x").release()
+    backend.close()
+    assert client.ping()
+    client.close()
+
+
+@rule("X11")
 @pytest.mark.parametrize("colour", ["sync", "async"])
 def test_a_moved_slot_is_followed_within_the_call(
     colour: str, cluster: ClusterGroup, runner: RedisRunner, space: str
@@ -147,6 +160,7 @@ def test_a_key_that_has_gone_ahead_is_asked_for_at_its_new_node(
     assert in_colour("sync", runner, ask(runner, "GET", key)) == b"2"
 
 
+@rule("X1", "X11")
 def test_a_step_on_keys_of_both_sides_waits_until_they_are_together(
     cluster: ClusterGroup, backend: RedisBackend, space: str
 ) -> None:
@@ -170,6 +184,7 @@ def test_a_slot_that_takes_too_long_is_an_outage_not_an_error_of_the_server(
         assert ann.locks.acquire("x", timeout=0).release()
 
 
+@rule("L6")
 def test_listeners_move_with_the_slot_and_are_seen_there(
     cluster: ClusterGroup, runner: RedisRunner, space: str
 ) -> None:
@@ -194,6 +209,7 @@ def test_listeners_move_with_the_slot_and_are_seen_there(
     listener.close()
 
 
+@rule("L5", "L6")
 def test_a_waiter_is_handed_the_lock_wherever_the_slot_is(
     cluster: ClusterGroup, backend: RedisBackend, space: str
 ) -> None:
@@ -215,6 +231,7 @@ def test_a_waiter_is_handed_the_lock_wherever_the_slot_is(
         assert tokens == sorted(set(tokens))
 
 
+@rule("X8")
 def test_many_namespaces_live_on_all_nodes_and_share_nothing(cluster: ClusterGroup, space: str) -> None:
     names = [f"{space}-{number}" for number in range(12)]
     assert len({cluster.owner(name).port for name in names}) == 3
@@ -227,6 +244,7 @@ def test_many_namespaces_live_on_all_nodes_and_share_nothing(cluster: ClusterGro
             assert [each.agent_id for each in me.sessions.active()] == ["me"]
 
 
+@rule("X11")
 def test_a_node_that_restarts_with_its_data_costs_latency_only(
     cluster: ClusterGroup, backend: RedisBackend, space: str
 ) -> None:
