@@ -38,7 +38,7 @@ ended     zset    request, o, FS settlement, breaking or eviction that is over -
                   most 200,000
 meta      hash    members: the membership version; interval: the longest between
                   heartbeats since the namespace was last empty; corrupt: records found unreadable;
-                  signal: number of the last signal;
+                  signal: number of the last signal; waited: nothing, written before a WAIT (`frame`);
                   topic:<topic> -> epoch FS number of its last event; but for the system topic, then FS when
                   the last mark was made FS until when the stream is kept FS marks, each ``ms:number`` and
                   a space: up to this number all events are at least that old; of ``comity.state`` instead FS
@@ -101,7 +101,8 @@ Channels. ``l:<address>`` one listener: ``g`` FS name FS request FS token FS own
 microseconds, a grant, and ``t`` FS request, a claim that should ask again; on the session's channel when
 the request named no listener. ``s:<o>`` a
 session: ``l`` FS name FS request FS token FS reason, a loss; ``m``, a signal; ``n``, news. ``n`` everybody: ``h``,
-hurry. ``p:<topic>`` who follows a topic: the number of its new event.
+hurry. ``p:<topic>`` who follows a topic: the number of its new event. ``moved``, sharded: nothing is said there,
+but a cluster's node ends the subscription when it no longer serves the namespace.
 """
 
 from __future__ import annotations

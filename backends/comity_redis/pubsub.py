@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from comity.logs import corrupt
 from comity.model import Published, StoredEvent, TopicPosition, TopicSlice
 from comity.ops import Effect
+from comity_redis.footprints import Footprints
 from comity_redis.op import RedisOp, command, transaction
 from comity_redis.packing import pack
 from comity_redis.presence import lost
@@ -14,7 +15,7 @@ from comity_redis.records import FS, RS
 from comity_redis.sequence import Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping
     from collections.abc import Sequence as Listing
 
     from comity.model import SessionRef
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from comity_redis.keys import Keys
     from comity_redis.op import Runner
     from comity_redis.verbs import Verbs
+
+    _Pages = dict[str, tuple[list[Any], int]]
 
 _FIELDS = [b"t", b"a", b"s", b"p"]
 _NOWHERE = TopicPosition(0, 0)
@@ -34,6 +37,7 @@ class RedisPubSub:
 
     def __init__(self, runner: Runner, keys: Keys, verbs: Verbs) -> None:
         self._runner, self._keys = runner, keys
+        self._footprints = Footprints()
         taken = ("live", "ids", "meta", "topics", "published")
         self._publish = verbs.apart("publish", "pubsub.publish", *taken, more_keys=1)
         self._commit = verbs.apart("commit", "pubsub.commit", "meta", "cursors")
@@ -84,21 +88,41 @@ class RedisPubSub:
 
         def plan() -> Generator[Op[Any], Any, tuple[TopicSlice, ...]]:
             wanted = asked
+            replaced: set[str] = set()
             while True:
-                ends, pages = yield self._pages(wanted, limit)
-                strange = [topic for topic, place in wanted.items() if not _within(place, ends[topic])]
+                outages = self._runner.outages
+                again = {topic for topic, place in wanted.items() if self._footprints.in_doubt(topic, place, outages)}
+                ends, pages = yield self._pages(wanted, limit, again)
+                strange = {topic for topic, place in wanted.items() if not _within(place, ends[topic])}
+                for topic in again - strange:
+                    entries, length = pages[topic]
+                    found = _at(wanted[topic], entries)
+                    pages[topic] = (entries[:limit] if found is None else entries[1:], length)
+                    if found is not None and not self._footprints.fits(topic, wanted[topic], found, outages):
+                        replaced.add(topic)
+                strange |= replaced & again
                 if not strange:
-                    return tuple(
-                        _slice(topic, place.number, ends[topic], *pages[topic]) for topic, place in wanted.items()
-                    )
+                    break
                 wanted = wanted | dict.fromkeys(strange, _NOWHERE)
+            slices = tuple(
+                _slice(topic, place.number, ends[topic], *pages[topic], replaced=topic in replaced)
+                for topic, place in wanted.items()
+            )
+            for part in slices:
+                if part.events:
+                    last = TopicPosition(part.epoch, part.events[-1].number, part.events[-1].at_ms)
+                    self._footprints.leave(part.topic, last, outages)
+            return slices
 
         return Sequence("pubsub.read", Effect.READ, plan)
 
-    def _pages(self, wanted: Mapping[str, TopicPosition], limit: int) -> RedisOp[Any]:
-        """Return the step that reads where topics end, what is in them after a place, and how much in all."""
+    def _pages(self, wanted: Mapping[str, TopicPosition], limit: int, again: Collection[str]) -> RedisOp[Any]:
+        """Return the step that reads where topics end, what is in them after a place, and how much in all.
 
-        def parse(answers: list[Any]) -> tuple[dict[str, TopicPosition], dict[str, tuple[list[Any], int]]]:
+        Of the topics `again` the event at the place is read as well.
+        """
+
+        def parse(answers: list[Any]) -> tuple[dict[str, TopicPosition], _Pages]:
             numbers, *streams = answers
             pages = dict(zip(wanted, zip(streams[::2], streams[1::2], strict=True), strict=True))
             return _ends(tuple(wanted), numbers), pages
@@ -106,8 +130,9 @@ class RedisPubSub:
         commands = [self._numbers(tuple(wanted))]
         for topic, place in wanted.items():
             key = self._keys.topic(topic)
-            start = str(place.number + 1) if 0 < place.number < _LARGEST else "-"
-            commands += (pack("XRANGE", key, start, "+", "COUNT", limit), pack("XLEN", key))
+            too = topic in again
+            start = str(place.number + (not too)) if 0 < place.number < _LARGEST else "-"
+            commands += (pack("XRANGE", key, start, "+", "COUNT", limit + too), pack("XLEN", key))
         return transaction(self._runner, "pubsub.read", parse, *commands)
 
     def _numbers(self, topics: Listing[str]) -> bytes:
@@ -159,7 +184,17 @@ def _within(place: TopicPosition, end: TopicPosition) -> bool:
     return place.number <= 0 or (place.epoch == end.epoch and place.number <= end.number)
 
 
-def _slice(topic: str, after: int, end: TopicPosition, entries: list[Any], length: int) -> TopicSlice:
+def _at(place: TopicPosition, entries: list[Any]) -> int | None:
+    """Return the time of the event at a place, which its page begins with; None when it is there no more."""
+    if not entries or entries[0][0] != b"%d-0" % place.number:
+        return None
+    times = [text for name, text in zip(entries[0][1][::2], entries[0][1][1::2], strict=False) if name == b"a"]
+    return int(times[0]) if times and times[0].isdigit() else 0
+
+
+def _slice(
+    topic: str, after: int, end: TopicPosition, entries: list[Any], length: int, *, replaced: bool
+) -> TopicSlice:
     """Make the answer for one topic of what its stream has after a place, and how much it has in all."""
     if not end.epoch:
         return TopicSlice(topic, 0, 0, 0, ())
@@ -168,7 +203,7 @@ def _slice(topic: str, after: int, end: TopicPosition, entries: list[Any], lengt
     if entries and (after <= 0 or first > after):
         # What was read tells it, also when there are entries in the stream that no step put there.
         first = int(entries[0][0].partition(b"-")[0])
-    return TopicSlice(topic, end.epoch, max(1, first), last, tuple(_events(topic, entries)))
+    return TopicSlice(topic, end.epoch, max(1, first), last, tuple(_events(topic, entries)), replaced)
 
 
 def _events(topic: str, entries: list[Any]) -> Iterator[StoredEvent]:

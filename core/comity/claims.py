@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from comity.errors import ClaimLost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from comity.holdings import Settable
     from comity.model import SessionRef, Task
+    from comity.ops import Op
 
 _MAX_EARLY = 256
 """Wake-ups kept for requests nobody waits for yet (or any more)."""
+_MAX_OVER = 64
+"""Claims remembered that are over, with the step that ended each, should the store come back with an earlier state."""
 
 
 class Watchdog(Protocol):
@@ -169,14 +172,31 @@ class Claims:
         self._claims: dict[str, ClaimState] = {}
         self._waiting: dict[str, Settable] = {}
         self._early: dict[str, None] = {}
+        self._over: dict[str, Op[object] | None] = {}
 
     def add(self, claim: ClaimState) -> None:
         """Register a fresh claim."""
         self._claims[claim.request_id] = claim
 
-    def remove(self, claim: ClaimState) -> None:
-        """Forget a claim that is over."""
-        self._claims.pop(claim.request_id, None)
+    def remove(self, claim: ClaimState, end: Op[object] | None = None) -> None:
+        """Forget a claim that is over, ended by the step `end` if it was completed or failed."""
+        with self._guard:
+            self._claims.pop(claim.request_id, None)
+            self._over[claim.request_id] = end
+            if len(self._over) > _MAX_OVER:
+                self._over.pop(next(iter(self._over)))
+
+    def compare(self, own: Iterable[str], known: Iterable[ClaimState], reason: str) -> dict[str, Op[object] | None]:
+        """Mark the claims lost that were `known` before the store was asked for its `own`, and are not among these.
+
+        Returns what the store still has although it is over here, each with the step that ended it, if any did.
+        """
+        there = set(own)
+        for claim in known:
+            if claim.request_id not in there:
+                claim.lose(reason)
+        with self._guard:
+            return {request_id: self._over[request_id] for request_id in there if request_id in self._over}
 
     def drop(self, request_id: str) -> None:
         """Forget the claim of a request that its flow never had."""

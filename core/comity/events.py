@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import msgspec
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from comity.model import StoredEvent
 
 
+_Numbers = Annotated[list[int], msgspec.Meta(min_length=2, max_length=3)]
+"""Epoch, number and time of a place; the time was added later."""
+
+
 def event_id(epoch: int, number: int) -> str:
     """Return the opaque id of an event; ids of later events of a topic sort later, as text."""
     return f"{epoch:016x}-{number:016x}"
@@ -31,7 +35,7 @@ class Position:
     topics: Mapping[str, TopicPosition]
 
     def __str__(self) -> str:
-        plain = {topic: (place.epoch, place.number) for topic, place in self.topics.items()}
+        plain = {topic: (place.epoch, place.number, place.at_ms) for topic, place in self.topics.items()}
         return base64.urlsafe_b64encode(msgspec.json.encode(plain)).decode()
 
     @classmethod
@@ -40,7 +44,7 @@ class Position:
         if isinstance(text, Position):
             return text
         try:
-            plain = msgspec.json.decode(base64.urlsafe_b64decode(text), type=dict[str, tuple[int, int]])
+            plain = msgspec.json.decode(base64.urlsafe_b64decode(text), type=dict[str, _Numbers])
         except (ValueError, TypeError, binascii.Error, msgspec.DecodeError) as error:
             why = 'give "now", "start" or the `position` of an event'
             raise InvalidArgument("after", text, why) from error

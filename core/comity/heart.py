@@ -201,8 +201,9 @@ class Heart:
     def _list(self, ref: SessionRef) -> None:
         """Take in what the session holds, and tell what became of the leases that it no longer does."""
         session = self._session
-        known = session.known()
+        known, claims = session.known(), session.claims.all()
         own = session.seam.run(session.backend.locks.own(ref), self._budget())
+        claimed = () if known.sure else session.seam.run(session.backend.tasks.own(ref), self._budget())
         for lease, ask in session.take_in(ref, own, known):
             try:
                 reason = became(session.seam.run(ask, self._budget()), sure=known.sure)
@@ -212,6 +213,9 @@ class Heart:
                 lease.lose(reason)
         for op in session.ghosts(ref, own):
             session.seam.settle(op)
+        if not known.sure:
+            for op in session.ghost_claims(ref, claimed, claims):
+                session.seam.settle(op)
 
     def _ask(self, ref: SessionRef, sent: float) -> Beat:
         """Send a heartbeat, or only look where others keep the session alive and nothing is under way here."""

@@ -23,12 +23,12 @@ from comity.holdings import Holdings, Known, LeaseState
 from comity.model import Announcement, Ended, Liveness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from comity.claims import ClaimState
     from comity.dispatch import Dispatcher
-    from comity.model import AccessTier, Announced, Beat, Own, Renewed, SessionInfo, SessionRef
+    from comity.model import AccessTier, Announced, Beat, Claimed, Own, Renewed, SessionInfo, SessionRef
     from comity.ops import Op
     from comity.plugins import PluginHost
     from comity.ports import Backend
@@ -291,6 +291,15 @@ class OwnSession:
         """Return the steps that end what the store still has although this process gave it up: it lost the end."""
         withdraw = self.backend.locks.withdraw
         return [withdraw(ref, request_id, keep=False) for request_id in self.holdings.ghosts(own)]
+
+    def ghost_claims(self, ref: SessionRef, own: Iterable[Claimed], known: Iterable[ClaimState]) -> list[Op[object]]:
+        """Correct which claims were `known` by the listing `own`, after the store may have lost something.
+
+        Returns the steps that end again what the store still has although it was ended here.
+        """
+        over = self.claims.compare((each.request_id for each in own), known, UNKNOWN)
+        withdraw = self.backend.tasks.withdraw
+        return [end or withdraw(ref, request_id) for request_id, end in over.items()]
 
     def lose(self, ref: SessionRef, reason: str) -> None:
         """Incarnation `ref` is over without its doing: once, for good, and told to everyone here."""

@@ -13,6 +13,7 @@ import pytest
 
 import comity
 from comity.testing.faults import Faults
+from comity.testing.kit.rules import rule
 from comity_redis import RedisBackend
 from comity_redis.keys import Keys
 from tests.backends.calls import until
@@ -30,7 +31,8 @@ class Tail:
         self.name = f"tail-{secrets.token_hex(4)}"
         self.backend = RedisBackend.from_url(server.url, self.name)
         self._client: Any = server.client()
-        self._keys = sorted(Keys(self.name).all)
+        keys = Keys(self.name)
+        self._keys = sorted({*keys.all, *(keys.topic(topic) for topic in ("news", "comity", "comity.state"))})
         self._kept: dict[str, bytes] = {}
 
     def connect(self, name: str, **options: Any) -> comity.Coordinator:
@@ -69,6 +71,7 @@ def close(*sessions: comity.Coordinator) -> None:
         me.backend.close()
 
 
+@rule("X11", "L2", "L8")
 def test_the_holder_of_a_lost_grant_is_told_at_once_and_others_have_larger_tokens(tail: Tail) -> None:
     ann, bob = tail.connect("ann"), tail.connect("bob")
     kept = ann.locks.acquire("kept")
@@ -86,6 +89,7 @@ def test_the_holder_of_a_lost_grant_is_told_at_once_and_others_have_larger_token
     close(ann, bob)
 
 
+@rule("X11", "L4")
 def test_a_lock_whose_release_was_lost_does_not_stay_held(tail: Tail) -> None:
     ann, bob = tail.connect("ann"), tail.connect("bob")
     lease = ann.locks.acquire("x")
@@ -96,6 +100,7 @@ def test_a_lock_whose_release_was_lost_does_not_stay_held(tail: Tail) -> None:
     close(ann, bob)
 
 
+@rule("X11", "L13")
 def test_a_lock_whose_release_was_lost_is_no_deadlock(tail: Tail) -> None:
     ann, bob = tail.connect("ann"), tail.connect("bob")
     first, second = ann.locks.acquire("x"), bob.locks.acquire("y")
@@ -116,6 +121,7 @@ def test_a_lock_whose_release_was_lost_is_no_deadlock(tail: Tail) -> None:
     close(ann, bob)
 
 
+@rule("X11", "X5")
 def test_a_request_whose_withdrawal_was_lost_does_not_wait_for_ever(tail: Tail) -> None:
     ann, bob, cid = (tail.connect(name) for name in ("ann", "bob", "cid"))
     lease = ann.locks.acquire("x")
@@ -137,6 +143,7 @@ def test_a_request_whose_withdrawal_was_lost_does_not_wait_for_ever(tail: Tail) 
     close(ann, bob, cid)
 
 
+@rule("X11", "L6")
 def test_a_waiter_whose_place_was_lost_asks_anew(tail: Tail) -> None:
     ann, bob = tail.connect("ann"), tail.connect("bob")
     lease = ann.locks.acquire("x")
@@ -153,6 +160,7 @@ def test_a_waiter_whose_place_was_lost_asks_anew(tail: Tail) -> None:
     close(ann, bob)
 
 
+@rule("X11", "S6")
 def test_a_session_that_was_lost_is_told(tail: Tail) -> None:
     ann = tail.connect("ann")
     tail.keep()
@@ -166,6 +174,86 @@ def test_a_session_that_was_lost_is_told(tail: Tail) -> None:
     close(ann, bob)
 
 
+@rule("X11", "T4")
+def test_a_claim_that_was_lost_is_told_and_one_whose_end_was_lost_is_ended_again(tail: Tail) -> None:
+    ann, bob = tail.connect("ann"), tail.connect("bob")
+    ann.tasks.push("work", 1)
+    ann.tasks.push("work", 2)
+    first = bob.tasks.claim("work", timeout=0)
+    assert first is not None
+    tail.keep()
+    first.complete("done")
+    second = bob.tasks.claim("work", timeout=0)
+    assert second is not None
+    told: list[comity.ClaimLost] = []
+    second.on_lost(told.append)
+    tail.lose()
+    until(lambda: told)
+    until(lambda: ann.tasks.stats("work").done == 1)
+    assert ann.tasks.stats("work").ready == 1
+    again = ann.tasks.claim("work", timeout=5)
+    assert again is not None
+    assert again.payload == 2
+    assert again.token > second.token
+    close(ann, bob)
+
+
+@rule("X11", "E2")
+def test_a_subscriber_notices_that_events_it_has_seen_were_replaced(tail: Tail) -> None:
+    ann = tail.connect("ann")
+    with ann.events.subscribe("news", after="now") as early:
+        ann.events.publish("news", "kept")
+        assert payload(next(early)) == "kept"
+        with ann.events.subscribe("news", after="now") as late:
+            tail.keep()
+            ann.events.publish("news", "lost")
+            assert [payload(next(each)) for each in (early, late)] == ["lost", "lost"]
+            tail.lose()
+            ann.events.publish("news", "new")  # under the number of the lost one
+            for each in (early, late):
+                gap = next(each)
+                assert isinstance(gap, comity.Gap)
+                assert gap.first is None
+                assert [payload(next(each)), payload(next(each))] == ["kept", "new"]
+    close(ann)
+
+
+@rule("X11", "E2")
+def test_a_subscriber_whose_events_are_all_there_notices_nothing(tail: Tail) -> None:
+    ann = tail.connect("ann")
+    with ann.events.subscribe("news", after="now") as events:
+        ann.events.publish("news", 1)
+        assert payload(next(events)) == 1
+        tail.keep()
+        tail.lose()
+        ann.events.publish("news", 2)
+        assert payload(next(events)) == 2
+    close(ann)
+
+
+@rule("X11", "K3")
+def test_a_watch_of_the_state_takes_a_new_snapshot_when_changes_it_saw_were_replaced(tail: Tail) -> None:
+    ann = tail.connect("ann")
+    with ann.state.watch() as changes:
+        assert isinstance(next(changes), comity.StateSnapshot)
+        tail.keep()
+        ann.state.put("a", 1)
+        assert next(changes) is not None
+        tail.lose()
+        ann.state.put("b", 2)
+        snapshot = next(changes)
+        assert isinstance(snapshot, comity.StateSnapshot)
+        assert snapshot.after_gap
+        assert [entry.key for entry in snapshot.entries] == ["b"]
+    close(ann)
+
+
+def payload(event: comity.Event | comity.Gap) -> Any:
+    assert isinstance(event, comity.Event), event
+    return event.payload
+
+
+@rule("X11")
 def test_a_broken_connection_alone_costs_one_listing_and_takes_nothing(tail: Tail) -> None:
     counts = Faults()
     ann, bob = tail.connect("ann", interceptors=[counts]), tail.connect("bob")

@@ -6,6 +6,7 @@ import pytest
 
 from comity.backends import redact
 from comity.errors import InvalidSetting
+from comity.testing.kit.rules import rule
 from comity_redis import places
 from comity_redis.cluster import ClusterRoute
 from comity_redis.keys import Keys
@@ -62,6 +63,7 @@ def test_a_namespace_is_one_slot_whatever_its_name() -> None:
     assert len(slots) == 4
 
 
+@rule("X12")
 @pytest.mark.parametrize(
     "url",
     [
@@ -94,6 +96,7 @@ def test_a_url_that_cannot_be_used_is_refused_without_showing_its_password(url: 
     assert caught.value.__cause__ is None
 
 
+@rule("X12")
 @pytest.mark.parametrize(
     "url",
     [

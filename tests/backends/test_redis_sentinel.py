@@ -14,6 +14,7 @@ import comity
 from comity.errors import BackendUnavailable, BackendUnfit
 from comity.ops import Effect
 from comity.seam import Seam
+from comity.testing.kit.rules import rule
 from comity_redis import RedisBackend
 from comity_redis.keys import Keys
 from comity_redis.op import RedisOp
@@ -113,6 +114,7 @@ def perform(url: str, colour: str, *commands: tuple[Any, ...], seconds: float = 
         runner.close()
 
 
+@rule("X3", "X11")
 @pytest.mark.parametrize("colour", ["sync", "async"])
 def test_the_primary_is_found_whichever_sentinels_are_dead_or_silent(colour: str, pair: Pair) -> None:
     with mute.silent() as silent:
@@ -124,6 +126,7 @@ def test_the_primary_is_found_whichever_sentinels_are_dead_or_silent(colour: str
         assert time.monotonic() - started < 1.5
 
 
+@rule("X3")
 @pytest.mark.parametrize("colour", ["sync", "async"])
 def test_without_a_sentinel_a_call_ends_within_its_deadline(colour: str) -> None:
     started = time.monotonic()
@@ -142,6 +145,7 @@ def test_a_server_that_is_no_sentinel_is_said_to_be_none(redis_server: Server) -
         perform(f"redis+sentinel://127.0.0.1:{redis_server.port}/main", "sync", ("PING",))
 
 
+@rule("X11")
 @pytest.mark.parametrize("colour", ["sync", "async"])
 def test_a_primary_that_was_demoted_answers_nothing_any_more_and_the_next_is_asked(colour: str, pair: Pair) -> None:
     runner, seam = runner_on(pair.url), Seam(5.0)
@@ -188,6 +192,7 @@ def test_a_sentinel_that_knows_nothing_new_does_not_keep_a_call_from_one_that_do
     pair.close()
 
 
+@rule("X11")
 def test_an_announced_switch_moves_the_listener_and_every_connection_at_once(pair: Pair, runner: RedisRunner) -> None:
     listener = runner.listener()
     listener.subscribe(b"news")
@@ -255,6 +260,7 @@ def test_a_lookout_whose_sentinel_is_gone_watches_from_another(start_redis: Call
     pair.close()
 
 
+@rule("X11")
 def test_sessions_go_on_where_the_data_is(pair: Pair) -> None:
     backend = RedisBackend.from_url(pair.url, "n")
     with comity.connect(backend, agent_id="ann") as ann, comity.connect(backend, agent_id="bob") as bob:

@@ -12,6 +12,7 @@ import comity
 import comity_redis
 from comity.errors import BackendUnfit
 from comity.testing.kit import StepContract
+from comity.testing.kit.rules import rule
 from comity_redis import RedisBackend
 from tests.servers import REDIS_VERSIONS
 from tests.topologies import GROUPS, SentinelGroup
@@ -96,6 +97,7 @@ def test_the_guide_gives_every_command_that_is_used_and_no_other() -> None:
             assert word in GUIDE.replace("\\|", "|")
 
 
+@rule("A2")
 def test_an_agent_can_do_all_that_a_steward_does(backend: RedisBackend) -> None:
     options: dict[str, Any] = {"access_tier": "STEWARD", "session_ttl": 20.0}
     with comity.connect(backend, agent_id="ann", **options) as ann, comity.connect(backend, agent_id="bob") as bob:
@@ -121,6 +123,7 @@ def test_an_agent_can_do_all_that_a_steward_does(backend: RedisBackend) -> None:
     assert backend.drop().run(5) > 0
 
 
+@rule("A2")
 def test_an_observer_reads_and_follows_and_changes_nothing(server: Server, backend: RedisBackend) -> None:
     observing = RedisBackend.from_url(as_user(server.url, "observer"), "repo")
     options: dict[str, Any] = {"access_tier": "OBSERVER", "auto_announce": False}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import comity
+from comity.testing.kit.rules import rule
 from comity_redis import RedisBackend
 from tests.processes import checkers, traffic
 from tests.processes.harness import until
@@ -142,6 +143,7 @@ def replace(group: SentinelGroup) -> None:
     group.await_another(old)
 
 
+@rule("X11", "L1", "L2")
 def test_a_primary_that_dies_costs_latency_and_the_last_writes_at_most(
     redis_servers: Servers, load: Callable[[str], Load]
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_primary_that_dies_costs_latency_and_the_last_writes_at_most(
     load(group.url).run(lambda: kill(group))
 
 
+@rule("X11", "L1", "L2")
 def test_a_slot_that_moves_to_and_fro_costs_latency_only(redis_servers: Servers, load: Callable[[str], Load]) -> None:
     cluster = redis_servers.group(ClusterGroup, "7.0")
     began = load(cluster.url)
@@ -162,6 +165,7 @@ def test_a_slot_that_moves_to_and_fro_costs_latency_only(redis_servers: Servers,
     began.run(move)
 
 
+@rule("X11", "L1", "L2")
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("version", ["6.2", "7.0", "8.2"])
@@ -192,6 +196,7 @@ def test_a_grant_that_replicas_have_confirmed_survives_the_primary(version: str,
         backend.close()
 
 
+@rule("X11", "L1", "L2")
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("version", ["6.2", "7.0", "8.2"])

@@ -111,7 +111,7 @@ class AsyncClaim(ClaimState):
                 raise ClaimLost(self.id, self.queue, self.token, answer.reason)
             self._status = answer.status
             self.end()
-            space.session.claims.remove(self)
+            space.session.claims.remove(self, first)
         return self._status
 
     async def __aenter__(self) -> Self:

@@ -232,14 +232,18 @@ class AsyncCoordinator:
         if session.calls is not None:
             session.calls.beaten(sent)
         if session.absorb(ref, beat, sent):
-            known = session.known()
+            known, claims = session.known(), session.claims.all()
             own = await space.seam.arun(space.backend.locks.own(ref))
+            claimed = () if known.sure else await space.seam.arun(space.backend.tasks.own(ref))
             for lease, ask in session.take_in(ref, own, known):
                 reason = became(await space.seam.arun(ask), sure=known.sure)
                 if reason is not None:
                     lease.lose(reason)
             for op in session.ghosts(ref, own):
                 await space.seam.asettle(op)
+            if not known.sure:
+                for op in session.ghost_claims(ref, claimed, claims):
+                    await space.seam.asettle(op)
         return session.liveness
 
     async def update(self, *, status: str | None = None, metadata: Mapping[str, Any] | None = None) -> SessionInfo:

@@ -112,7 +112,7 @@ class AsyncFollowing:
     def _take(self, part: TopicSlice) -> None:
         topic, place = part.topic, self._after[part.topic]
         number = place.number
-        if place.epoch != part.epoch or number > part.last:
+        if part.replaced or place.epoch != part.epoch or number > part.last:
             if place != TopicPosition(0, 0):
                 if part.epoch == 0 and not part.events:
                     place = TopicPosition(0, 0)
@@ -132,7 +132,7 @@ class AsyncFollowing:
                 gap = Gap(topic, number + 1, event.number - 1)
                 self._put(topic, TopicPosition(part.epoch, event.number - 1), gap)
             number = event.number
-            self._put(topic, TopicPosition(part.epoch, number), event)
+            self._put(topic, TopicPosition(part.epoch, number, event.at_ms), event)
         if not part.events and number < part.last:
             gap = Gap(topic, number + 1, part.last)
             self._put(topic, TopicPosition(part.epoch, part.last), gap)

@@ -113,7 +113,7 @@ class Claim(ClaimState):
                 raise ClaimLost(self.id, self.queue, self.token, answer.reason)
             self._status = answer.status
             self.end()
-            space.session.claims.remove(self)
+            space.session.claims.remove(self, first)
         return self._status
 
     def __enter__(self) -> Self:

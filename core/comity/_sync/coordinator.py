@@ -234,14 +234,18 @@ class Coordinator:
         if session.calls is not None:
             session.calls.beaten(sent)
         if session.absorb(ref, beat, sent):
-            known = session.known()
+            known, claims = session.known(), session.claims.all()
             own = space.seam.run(space.backend.locks.own(ref))
+            claimed = () if known.sure else space.seam.run(space.backend.tasks.own(ref))
             for lease, ask in session.take_in(ref, own, known):
                 reason = became(space.seam.run(ask), sure=known.sure)
                 if reason is not None:
                     lease.lose(reason)
             for op in session.ghosts(ref, own):
                 space.seam.settle(op)
+            if not known.sure:
+                for op in session.ghost_claims(ref, claimed, claims):
+                    space.seam.settle(op)
         return session.liveness
 
     def update(self, *, status: str | None = None, metadata: Mapping[str, Any] | None = None) -> SessionInfo:

@@ -36,11 +36,13 @@ class TopicPosition:
     """A place in one topic: events are numbered 1, 2, 3 ... by the step that publishes them.
 
     `epoch` is the backend's clock in microseconds when the topic was born, so a topic that was lost
-    and began again is told from one that only grew. (0, 0) is before the first event ever.
+    and began again is told from one that only grew. (0, 0) is before the first event ever. `at_ms`, where it is known,
+    is the time of the event: by it a store that lost its last events, and gave their numbers to others, is found out.
     """
 
     epoch: int
     number: int
+    at_ms: int = attrs.field(default=0, eq=False, order=False)
 
 
 @attrs.frozen
@@ -60,7 +62,8 @@ class TopicSlice:
 
     `epoch`: of the topic now (0: no event yet). `first`, `last`: numbers of the oldest event kept and of
     the newest ever published (0, 0 without any; first is last + 1 when all were trimmed). `events`:
-    in order, the oldest first, as many as the limit allowed.
+    in order, the oldest first, as many as the limit allowed. `replaced`: the store lost its end, and another event
+    has the number of the position; then `events` are those from the oldest on.
     """
 
     topic: str
@@ -68,6 +71,7 @@ class TopicSlice:
     first: int
     last: int
     events: tuple[StoredEvent, ...]
+    replaced: bool = False
 
 
 @attrs.frozen

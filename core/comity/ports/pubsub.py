@@ -33,7 +33,8 @@ class PubSub(Protocol):
     def read(self, after: Mapping[str, TopicPosition], limit: int) -> Op[tuple[TopicSlice, ...]]:
         """Read what each topic holds after the given position, at most `limit` events each.
 
-        A position of another epoch than the topic's, or ahead of it, reads from the oldest event kept.
+        A position of another epoch than the topic's, or ahead of it, reads from the oldest event kept; also one whose
+        event the store has lost and replaced by another, as far as this can be told (`TopicSlice.replaced`).
         """
 
     def tail(self, topics: Sequence[str]) -> Op[Mapping[str, TopicPosition]]:
