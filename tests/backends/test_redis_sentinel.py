@@ -65,6 +65,9 @@ def follow(replica: Server, primary: Server) -> None:
     with replica.client() as client:
         client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
         until(lambda: client.info("replication")["master_link_status"] == "up")
+    with primary.client() as client:  # it counts a replica once that has acknowledged something
+        client.set("first", "write")
+        assert client.wait(1, 10_000) == 1
 
 
 @pytest.fixture
@@ -267,7 +270,7 @@ def test_sessions_go_on_where_the_data_is(pair: Pair) -> None:
         lease = ann.locks.acquire("x")
         with pair.old.client() as client:
             client.set("last", "write")
-            assert client.wait(1, 5000) == 1
+            assert client.wait(1, 10_000) == 1
         until(lambda: pair.watchers[0].listeners >= 2)
         pair.switch()
         assert bob.locks.holders("x")[0].token == lease.token
