@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from comity import BackgroundService
-from comity.errors import SessionLost
+from comity.errors import BackendUnavailable, SessionLost
 from comity.model import Fence, Fenced, StateWrite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import comity
     from comity import Turn
 
@@ -66,21 +68,22 @@ class Write:
 
     name, interval = "write", 0.01
 
-    def __init__(self, book: Book, *, fenced: bool) -> None:
-        self._book, self._fenced = book, fenced
+    def __init__(self, book: Book, pausing: Callable[[], None], *, fenced: bool) -> None:
+        self._book, self._pausing, self._fenced = book, pausing, fenced
 
     def run(self, turn: Turn) -> None:
         me, lease = turn.coordinator, turn.lease
         space, now = me._space, time.monotonic
         fence = Fence(lease.token, lease.grant) if self._fenced else None
-        ends = now() + _A_WHILE
-        while now() < ends:  # a pause in a write is followed by that write
+        ends, answer = now() + _A_WHILE, None
+        while now() < ends or (answer is None and not turn._stopping()):
+            self._pausing()  # and then writes in any case, until there is an answer
             write = StateWrite(space.ids(), space.session.ref, KEY, fence=fence)
             step = me.backend.state.put(write, b"%d" % lease.token, ttl_ms=None, ephemeral=False, max_held=9)
             try:
                 answer = space.seam.run(step)
-            except SessionLost:
-                ends = now() + _A_WHILE
+            except (SessionLost, BackendUnavailable):  # lost, and not joined again yet; or paused for too long
+                answer = None
             else:
                 self._book.note(me.agent_id, lease.token, getattr(answer, "version", 0))
                 if isinstance(answer, Fenced):
@@ -98,6 +101,10 @@ class Leading:
     def me(self) -> comity.Coordinator:
         raise NotImplementedError
 
+    def pausing(self) -> None:
+        """Stop here, between two steps, when SIGUSR1 asked for it; nowhere else any more."""
+        raise NotImplementedError
+
     @property
     def service(self) -> BackgroundService:
         assert self._service is not None
@@ -105,7 +112,7 @@ class Leading:
 
     def lead(self, folder: str, *, fenced: bool = True) -> dict[str, Any]:
         """Start the service, with a job that writes."""
-        self._service = BackgroundService(self.me, jobs=[Write(Book(folder), fenced=fenced)])
+        self._service = BackgroundService(self.me, jobs=[Write(Book(folder), self.pausing, fenced=fenced)])
         return {"leads": self.service.start()}
 
     def leads(self) -> dict[str, Any]:

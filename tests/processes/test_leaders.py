@@ -31,7 +31,6 @@ def start(crew: Crew, *names: str, folder: object, fenced: bool = True) -> list[
     """Let processes take part in the service; they join again when their session is lost."""
     workers = crew.start(*names, ttl=TTL, on_lost="rejoin")
     for worker in workers:
-        worker.do("stop_at", step="state.put")
         worker.do("lead", folder=str(folder), fenced=fenced)
     return workers
 

@@ -38,7 +38,12 @@ class StopsItself:
         signal.signal(signal.SIGUSR1, lambda *_: self._asked.set())
 
     def before(self, op: Op[object], attempt: int) -> None:  # noqa: ARG002 - the signature of an interceptor
-        if self._asked.is_set() and op.name == self.at:
+        if op.name == self.at:
+            self.here()
+
+    def here(self) -> None:
+        """Stop, if that was asked for."""
+        if self._asked.is_set():
             self._asked.clear()
             # To this very thread, which then goes no step further; sent to the process it may run on for a while.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
@@ -80,10 +85,9 @@ class Commands(Leading, Sharing, Promoting):
         """Release what the session holds of a name, whichever process acquired it."""
         return {"released": [lease.release() for lease in self.me.locks.mine(name)], "at": time.monotonic()}
 
-    def stop_at(self, step: str) -> dict[str, Any]:
-        """Say before which step SIGUSR1 stops the process: one of the thread that does most of them."""
-        self._stops.at = step
-        return {}
+    def pausing(self) -> None:
+        self._stops.at = ""
+        self._stops.here()
 
     def leave(self) -> dict[str, Any]:
         self._stops.at = "presence.heartbeat"
