@@ -6,6 +6,7 @@ Checked here, before anything is sent.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from comity.errors import InvalidArgument
 from comity.model import NAMES_LIMIT, Mode, Want
@@ -41,7 +42,7 @@ def several(names: Names, mode: Mode | str) -> tuple[Want, ...]:
     """
     if isinstance(names, str):
         raise InvalidArgument("names", names, "give a list of names; one name is for acquire()")
-    modes = names if isinstance(names, Mapping) else dict.fromkeys(names, mode)
+    modes = cast("Mapping[str, Mode | str]", names) if isinstance(names, Mapping) else dict.fromkeys(names, mode)
     wants = tuple(Want(check_lock_name(name, taking=True), check_mode(modes[name])) for name in modes)
     if not 1 <= len(wants) <= NAMES_LIMIT:
         raise InvalidArgument("names", f"{len(wants)} names", f"give 1 to {NAMES_LIMIT}")
