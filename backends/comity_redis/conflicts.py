@@ -178,8 +178,8 @@ class _Facts:
         """Return the queue numbers of a session's waiting requests."""
         for member in self.queue:
             try:
-                _, _, number, _, _, agent_id, incarnation, _, _, _, _, _ = member.split(FS)
-                if agent_id + FS + incarnation == who:
+                _, _, number, _, _, agent_id, incarnation, _, _, _, _, _, _ = member.split(FS)
+                if agent_id + FS + incarnation == who and records.stands(member, self.at_us // 1000):
                     yield int(number)
             except ValueError:
                 corrupt("waiter", self.name, member[:80])

@@ -26,7 +26,7 @@ from comity_redis.keys import plain
 from comity_redis.op import transaction
 from comity_redis.packing import bulks, often, pack
 from comity_redis.presence import lost
-from comity_redis.records import FS, LETTERS, MAX_RANK, RS, contender, cycle, holders, loss, present, queue
+from comity_redis.records import FS, LETTERS, MAX_RANK, RS, contender, cycle, holders, loss, present, queue, stands
 
 if TYPE_CHECKING:
     from comity.model import Answer, Contender, Holder, LockRequest, Loss, SessionRef
@@ -82,13 +82,15 @@ class RedisLocks:
                 return None
             return self.withdraw(ref, request.request_id, keep=False)
 
-        kind: tuple[str, ...] = ()
+        kind: tuple[str | int, ...] = ()
         if len(wants) == 1:
             name, mode = wants[0].name, LETTERS[wants[0].mode]
             self._note(request.request_id, name)
         else:
             name, mode = "\x1e".join(want.name for want in wants), "".join(LETTERS[want.mode] for want in wants)
             kind = ("o" if request.any_of else "a",)
+        if request.place_ms is not None:
+            kind = (*(kind or ("-",)), request.place_ms)
         options = (
             mode,
             f"{MAX_RANK - request.priority:05d}",
@@ -244,7 +246,8 @@ def _own(session: SessionRef, answer: list[Any]) -> Own:
             if entry[len(me) + 1 : len(me) + 2] == b"n":
                 losses.append(loss(entry))
             elif place:
-                waiting.append((text, contender(text, place)))
+                if stands(text, now_ms):
+                    waiting.append((text, contender(text, place)))
             else:
                 name = entry[len(me) + 3 :].partition(FS)[2].decode()
                 held += present(name, text[:1] + b"\x1e" + text[1:], {me: int(deadline)}, now_ms)

@@ -22,6 +22,8 @@ MAX_RANK = 9999
 
 Member: TypeAlias = "tuple[bytes, int, SessionInfo]"
 """A session as its record tells of it: whose deadline it has, its time to live in ms, and the rest."""
+_TILL = 9
+"""Which field of a waiting request tells until when it keeps its place."""
 
 
 def holder(name: str, mode: bytes, text: bytes, expires_ms: int, now_ms: int) -> Holder:
@@ -72,7 +74,7 @@ def present(name: str, record: bytes, ends: dict[bytes, int], now_ms: int) -> It
 
 def contender(member: bytes, place: int) -> Contender:
     """Read a waiting request at one name, or a whole one at its first. Raises ValueError or KeyError otherwise."""
-    names, rank, _, modes, request_id, agent_id, _, _, since, _, flow, _ = member.split(FS)
+    names, rank, _, modes, request_id, agent_id, _, _, since, _, _, flow, _ = member.split(FS)
     return Contender(
         name=names.partition(RS)[0].decode(),
         mode=MODES[modes[:1]],
@@ -85,6 +87,12 @@ def contender(member: bytes, place: int) -> Contender:
     )
 
 
+def stands(member: bytes, now_ms: int) -> bool:
+    """Tell whether a waiting request has kept its place: it has asked in time."""
+    till = int(member.split(FS)[_TILL])
+    return till == 0 or till > now_ms
+
+
 def queue(name: str, members: Sequence[Any], now_ms: int) -> Iterator[Contender]:
     """Read the queue of a name: members and the deadlines of their sessions, in turn."""
     place = 1
@@ -94,7 +102,7 @@ def queue(name: str, members: Sequence[Any], now_ms: int) -> Iterator[Contender]
         except (ValueError, KeyError):
             corrupt("waiter", name, member[:80])
             continue
-        if deadline is not None and float(deadline) > now_ms:
+        if deadline is not None and float(deadline) > now_ms and stands(member, now_ms):
             place += 1
             yield found
 

@@ -67,7 +67,7 @@ def _explore(step: Step, me: _Flow) -> _Waits:
     waits: _Waits = {}
     known, flows, edges = {me}, [me], 0
     for flow in flows:
-        for seat in list(seats(step, _WAITS, flow.session, flow.name)):
+        for seat in [s for s in seats(step, _WAITS, flow.session, flow.name) if not s.is_over(step)]:
             ways: _Ways = []
             for want in wants_of(step, seat):
                 if seat.pool or not ways:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from comity.model import PLACE_LOST
 from comity_sqlite.ending import end_session
 from comity_sqlite.processes import is_deaf
 from comity_sqlite.queue import (
@@ -17,7 +18,9 @@ from comity_sqlite.queue import (
     lose,
     marks,
     over_by_ttl,
+    places_lost,
     queue,
+    remove,
     wants_of,
 )
 from comity_sqlite.step import How
@@ -178,13 +181,16 @@ def _let_through(step: Step, names: list[str]) -> set[str]:
 def clear_the_way(step: Step, names: Sequence[str]) -> bool:
     """Do away with what is over at these names, and move their queues on; tell whether anything changed.
 
-    A lease whose own time has run out is lost. Of the sessions past their deadline one is ended, the
-    others count as gone all the same.
+    A lease whose own time has run out is lost, and so is a place in line. Of the sessions past their deadline
+    one is ended, the others count as gone all the same.
     """
     step.freed.update(names)
     lapsed = over_by_ttl(step, names)
     for seat in lapsed:
         lose(step, seat, "ttl", "")
+    gone = places_lost(step, names)
+    for seat in gone:
+        remove(step, seat, How.LOST, PLACE_LOST)
     ended = False
     if not step.has_ended_one and step.one(
         "SELECT 1 FROM sessions WHERE space = ? AND due_us <= ? LIMIT 1", step.space, step.now_us
@@ -197,4 +203,4 @@ def clear_the_way(step: Step, names: Sequence[str]) -> bool:
         if due is not None:
             end_session(step, due[0], "expired", How.LOST)
             ended = True
-    return serve(step) or ended or bool(lapsed)
+    return serve(step) or ended or bool(lapsed or gone)

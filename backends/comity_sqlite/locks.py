@@ -34,6 +34,7 @@ from comity_sqlite.requests import (
     in_the_way,
     insert,
     is_unknown,
+    keep_place,
     limit,
     over,
     queued,
@@ -119,8 +120,7 @@ class SqliteLocks:
                 return over(step, request.request_id) or limit(step, mine, request) or _begin(step, request, mine)
             if seat.held:
                 return granted(step, seat)
-            if seat.listener != request.listener:  # it may be heard at another address now
-                step.do("UPDATE requests SET listener = ? WHERE id = ?", request.listener, seat.id)
+            keep_place(step, seat, request)
             return queued(step, seat)
 
         return self._runner.write(

@@ -63,7 +63,7 @@ class Seat:
 
     @property
     def ends_us(self) -> int:
-        """When the lease ends unless renewed."""
+        """When the lease ends unless renewed, or the place in line unless it asks again."""
         return self.session_due_us if self.due_us is None else min(self.due_us, self.session_due_us)
 
     def is_over(self, step: Step) -> bool:
@@ -117,6 +117,19 @@ def over_by_ttl(step: Step, names: Sequence[str]) -> list[Seat]:
         step,
         f"w.space = ? AND w.name IN ({marks(names)}) AND w.held = 1 AND r.due_us <= ? AND s.due_us > ?"
         " ORDER BY w.number",
+        step.space,
+        *names,
+        step.now_us,
+        step.now_us,
+    )
+    return list({seat.id: seat for seat in found}.values())
+
+
+def places_lost(step: Step, names: Sequence[str]) -> list[Seat]:
+    """Return the waiting seats at these names whose places are over while their sessions live, one for each request."""
+    found = seats(
+        step,
+        f"w.space = ? AND w.name IN ({marks(names)}) AND w.held = 0 AND r.due_us <= ? AND s.due_us > ?",
         step.space,
         *names,
         step.now_us,

@@ -76,7 +76,8 @@ def insert(
     decided: bool = False,
 ) -> Seat:
     """Make a new request, a holder of `wants` at once, or waiting for them; return its seat at the first."""
-    due_us = step.now_us + request.ttl_ms * 1000 if held and request.ttl_ms is not None else None
+    lasts_ms = request.ttl_ms if held else request.place_ms
+    due_us = None if lasts_ms is None else step.now_us + lasts_ms * 1000
     seat = Seat(
         id=0,
         request_id=request.request_id,
@@ -152,12 +153,20 @@ def take_over(
     return granted(step, seat)
 
 
+def keep_place(step: Step, seat: Seat, request: LockRequest) -> None:
+    """Let a waiting request stand in line on, heard where it says now."""
+    due_us = None if request.place_ms is None else step.now_us + request.place_ms * 1000
+    if (seat.listener, seat.due_us) != (request.listener, due_us):
+        step.do("UPDATE requests SET listener = ?, due_us = ? WHERE id = ?", request.listener, due_us, seat.id)
+
+
 def place_of(step: Step, seat: Seat) -> int:
     """Return a waiting request's place in line, from 1: where it stands last, or first of a pool's names."""
     names = [name for name, _ in wants_of(step, seat)]
     query = (
         "SELECT count(*) FROM wants w JOIN requests r ON r.id = w.request"  # noqa: S608 - question marks
-        " JOIN sessions s ON s.id = r.session AND s.due_us > ?"
+        " JOIN sessions s ON s.id = r.session AND s.due_us > ?1"
+        " AND (r.due_us IS NULL OR r.due_us > ?1)"
         f" WHERE w.space = ? AND w.name IN ({marks(names)}) AND w.held = 0 AND (w.urgency, w.number) < (?, ?)"
         " GROUP BY w.name"
     )

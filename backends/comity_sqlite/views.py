@@ -62,7 +62,8 @@ def own(step: Step, session: SessionRef) -> Own | SessionLost:
     if mine is None or not step.lives(mine):
         return step.lost(session)
     found = list(seats(step, "r.session = ? ORDER BY w.pref, w.name, w.urgency, w.number", mine.id))
-    waiting = {seat.id: seat for seat in reversed(found) if not seat.held}  # of several names, at the first
+    there = (seat for seat in reversed(found) if not seat.held and not seat.is_over(step))
+    waiting = {seat.id: seat for seat in there}  # of several names, at the first
     held = sorted((seat for seat in found if seat.held and not seat.is_over(step)), key=_by_grant)
     losses = step.all("SELECT request_id, name, token, reason FROM losses WHERE session = ? ORDER BY version", mine.id)
     return Own(

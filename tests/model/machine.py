@@ -222,6 +222,7 @@ class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedSt
         ttl_ms=ttls,
         deaf=st.sampled_from((False, False, True)),
         limit=st.integers(0, 3),
+        place_ms=st.sampled_from((None, None, LONG_MS)),
     )
     def acquire(
         self,
@@ -235,6 +236,7 @@ class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedSt
         ttl_ms: int | None,
         deaf: bool,
         limit: int,
+        place_ms: int | None = None,
     ) -> None:
         request = self.new_request(
             agent_id,
@@ -245,6 +247,7 @@ class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedSt
             ttl_ms=ttl_ms,
             max_held=self.limits[limit],
             flow=flow,
+            place_ms=place_ms,
         )
 
         def step(s: Subject) -> Any:

@@ -32,8 +32,9 @@ end
 -- The answer for a request id that is over, nil when it is not. One that holds or waits is not, whatever
 -- its mark: another session may have released what is not its own.
 local function ended(o, gid)
+  local waits = waiting(gid) -- first: it may just have lost its place
   local score = call('ZSCORE', ENDED, gid)
-  if not score or waiting(gid) or grant_of(o, gid) then return nil end
+  if not score or waits or grant_of(o, gid) then return nil end
   local taken = tonumber(score) % 1 == TAKEN
   return {'E', taken and 1 or 0, taken and why(gid) or '', now_us}
 end

@@ -32,7 +32,7 @@ local function each_obstacle(w, want, visit)
     local members = call('ZREVRANGEBYLEX', QUEUE, till, '[' .. want.name .. FS, 'LIMIT', 0, 4)
     for _, text in ipairs(members) do
       local other = waiter(text)
-      if other and lives(other.o) and conflicts(want, other) then
+      if other and lives(other.o) and not unplaced(other) and conflicts(want, other) then
         if visit(other) or (other.flow ~= '' and other.mode == 'x' and other.kind ~= 'o') then return end
       end
     end

@@ -4,11 +4,16 @@
 -- Read a request: as it stands in the queue of one name, or as a whole, with the names parted by RS and as many modes.
 -- `kind` is '-' for one name, 'a' for all of several, 'o' for one of several. Requests with a smaller `key` go first.
 local function waiter(text)
-  local name, rank, seq, mode, rest, gid, sid, inc, ttl, since, ear, flow, kind = match(text,
-    '^([^\31]*)\31(%d+)\31(%d+)\31([xs]+)\31(([^\31]*)\31([^\31]*)\31([^\31]*)\31(%d+)\31(%d+)\31([^\31]*)\31([^\31]*)\31([-ao]))$')
+  local name, rank, seq, mode, rest, gid, sid, inc, ttl, since, till, ear, flow, kind = match(text,
+    '^([^\31]*)\31(%d+)\31(%d+)\31([xs]+)\31(([^\31]*)\31([^\31]*)\31([^\31]*)\31(%d+)\31(%d+)\31(%d+)\31([^\31]*)\31([^\31]*)\31([-ao]))$')
   if not name then return nil end
   return {name = name, rank = rank, seq = seq, key = rank .. seq, mode = mode, rest = rest, gid = gid, sid = sid,
-    o = sid .. FS .. inc, ttl = tonumber(ttl), since = since, ear = ear, flow = flow, kind = kind}
+    o = sid .. FS .. inc, ttl = tonumber(ttl), since = since, till = tonumber(till), ear = ear, flow = flow, kind = kind}
+end
+
+-- Whether it has lost its place: it has not asked for too long, though its session lives.
+local function unplaced(w)
+  return w.till > 0 and w.till <= now
 end
 
 -- Set what a whole request wants.
@@ -21,10 +26,13 @@ local function with_wants(w)
   return w
 end
 
--- The request of this id that waits, as a whole; nil when none does.
+local drop -- see below
+
+-- The request of this id that waits, as a whole; nil when none does (any more).
 local function waiting(gid)
   local text = call('HGET', IDS, gid)
   local w = text and waiter(text)
+  if w and unplaced(w) then return drop(with_wants(w)) end
   return w and with_wants(w) or nil
 end
 
@@ -46,7 +54,7 @@ end
 
 local function join(w)
   w.key = w.rank .. w.seq
-  w.rest = table.concat({w.gid, w.o, format('%.0f', w.ttl), w.since, w.ear, w.flow, w.kind}, FS)
+  w.rest = table.concat({w.gid, w.o, format('%.0f', w.ttl), w.since, format('%.0f', w.till), w.ear, w.flow, w.kind}, FS)
   local members, mine = {}, {0, w.o .. FS .. 'w' .. FS .. w.flow .. FS .. w.gid}
   for _, want in ipairs(w.wants) do
     members[#members + 1], members[#members + 2] = 0, member(w, want)
@@ -80,6 +88,12 @@ local function give_up(w)
   end
 end
 
+-- The same for one that has lost its place.
+drop = function(w)
+  give_up(w)
+  mark(w.gid, TAKEN, 'its process was not heard of, and lost its place in line')
+end
+
 -- Walk the queue of `name` over the requests that live, in order, until `visit` answers true. What cannot be
 -- read or belongs to nobody is taken out.
 local function walk(name, visit)
@@ -92,7 +106,13 @@ local function walk(name, visit)
         corrupt()
         call('ZREM', QUEUE, text)
       elseif lives(w.o) then
-        if visit(w) then return end
+        if not unplaced(w) then
+          if visit(w) then return end
+        elseif w.kind == '-' then
+          drop(with_wants(w))
+        elseif not waiting(w.gid) then
+          call('ZREM', QUEUE, text)
+        end
       elseif not deadline(w.o) then
         call('ZREM', QUEUE, text)
         w = whole(w)

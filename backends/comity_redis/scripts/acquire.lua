@@ -1,7 +1,8 @@
 -- Grant, queue or refuse a request; asked again, answer the present state of its id.
 -- ARGV  agent id, incarnation, request id, name, mode (x or s), rank (9999 - priority, 5 digits), wait (1 or 0),
 --       ttl in ms (0: none), most names, listener's address, flow; for several names they are parted by RS, with a mode
---       for each, and whether it wants all of them (a) or any one (o) comes last
+--       for each, and whether it wants all of them (a) or any one (o, else -) follows; then for how many ms it keeps its
+--       place (0: as its session lives)
 -- Answers  {'G', token, ms left of the own ttl or -1, us, first name where that can be in doubt}, {'Q', place, retry ms, us, holders...},
 --          {'H', us, holders...}, {'D', us, {agent id, flow, name it waits for...}, holders...} (deadlock),
 --          {'E', taken, reason, us}, {'L', reason} (session over), {'M'} (limit);
@@ -44,21 +45,30 @@ if over then return over end
 asking = gid
 local w = with_wants({name = name, mode = mode, rank = ARGV[6], key = ARGV[6] .. '9999999999999999', gid = gid, sid = sid,
   o = o, ttl = ttl, since = format('%.0f', now), ear = ARGV[10], flow = ARGV[11], kind = ARGV[12] or '-'})
+local keeps = tonumber(ARGV[13] or 0)
+w.till = keeps > 0 and now + keeps or 0
 clear(wanted(w))
 local h = grant_of(o, gid)
 if h then return granted(h) end
-over = ended(o, gid)
-if over then return over end
 local before = waiting(gid)
+over = ended(o, gid)
 if before then
-  if before.ear ~= w.ear then -- it may be heard elsewhere now
+  if before.ear ~= w.ear or before.till ~= w.till then -- it may be heard elsewhere now, and stays for longer
     leave(before)
-    before.ear = w.ear
+    before.ear, before.till = w.ear, w.till
     join(before)
   end
+  commit()
   return queued(before)
 end
-if full(o, w.kind == 'o' and 1 or #w.wants, tonumber(ARGV[9])) then return {'M'} end
+if over then
+  commit()
+  return over
+end
+if full(o, w.kind == 'o' and 1 or #w.wants, tonumber(ARGV[9])) then
+  commit()
+  return {'M'}
+end
 local wants = room(w, false)
 if wants then
   h = grant(w, wants)

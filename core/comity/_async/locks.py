@@ -164,6 +164,7 @@ class AsyncLocks:
                 if waits is not None:
                     waits(waiting)
                 answer, sent = await waiting.run(answer, sent)
+                request = waiting.request
             return self._lease(request, answer, sent, order)
         except ComityError:
             raise  # an answer; whoever raised it has left nothing behind

@@ -10,7 +10,7 @@ import attrs
 
 from comity._colour._sync import Flag
 from comity.errors import BackendUnavailable, Deadlock, LockLost, LockTimeout
-from comity.model import Deadlocked, Ended, Granted, Queued
+from comity.model import PLACE_LOST, Deadlocked, Ended, Granted, Queued
 from comity.seam import UNDO_SECONDS
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ _UNHEARD_PAUSE = 0.25
 _MARGIN = 0.001
 _LISTENING_WAIT = 2.0
 _WAY_OUT = "release what you hold before you wait, or take locks in the same order everywhere"
-_TAKEN_WITHIN = 3
-"""Intervals in which an attached process takes what was granted to it."""
+_TAKEN_AWAY = "it was taken away before it was noticed"
+_HEARD_WITHIN = 3
+"""Intervals for which the place of an attached process in line lasts, and in which it takes what was granted to it."""
 _TAKING = 1
 """The number of that renewal: smaller than any of a lease's own (`LeaseState.next_renewal`)."""
 
@@ -42,6 +43,7 @@ class Wait:
     ) -> None:
         self._space, self._request = space, request
         self._ttl_ms = request.ttl_ms
+        self._waiter: Waiter | None = None
         self._names = [want.name for want in request.wants]
         self._until, self._contender = until, contender
         self._flag = Flag()
@@ -51,6 +53,11 @@ class Wait:
         """Whether it has stood in the queue."""
         self.told: Settable | None = None
         """Set when it stands in the queue."""
+
+    @property
+    def request(self) -> LockRequest:
+        """What it waits for now."""
+        return self._request
 
     def expire(self) -> None:
         """Let its time be up now (any thread): it withdraws, unless it was granted just then."""
@@ -64,32 +71,57 @@ class Wait:
         `SessionLost`.
         However it ends without a grant, nothing of the request stays held or queued.
         """
-        space, request = self._space, self._request
+        space = self._space
         try:
-            waiter = space.session.holdings.await_grant(request.request_id, self._flag, self._began)
+            self._register()
             space.ear.attend()
             space.session.require("locks.acquire")  # whoever ended it before this wait was registered woke nobody
             with space.session.under_way():
-                granted, sent = self._wait(waiter, answer, sent)
-                return self._take(granted, sent)
+                while True:
+                    granted, sent = self._wait(answer, sent)
+                    taken = self._take(granted, sent)
+                    if taken is not None:
+                        return taken
+                    answer, sent = self._ask()
         except LockTimeout:
             raise  # has withdrawn
         except BaseException:
             self._give_up()
             raise
         finally:
-            space.session.holdings.forget_wait(request.request_id)
+            space.session.holdings.forget_wait(self._request.request_id)
             space.ear.attend()
 
-    def _wait(self, waiter: Waiter, answer: Answer | None, sent: float) -> tuple[Granted, float]:
+    def _register(self) -> None:
+        self._waiter = self._space.session.holdings.await_grant(self._request.request_id, self._flag, self._began)
+
+    def _is_unnoticed(self, end: Ended) -> bool:
+        """Tell whether an attached process was out of reach for so long that it lost its place, or a grant."""
+        untaken = end.reason == "ttl" and self._request.ttl_ms != self._ttl_ms
+        return end.lost and (untaken or end.reason == PLACE_LOST)
+
+    def _stand_anew(self) -> None:
+        """Wait on behind all others, under another id: a wait outlives what its session outlives (X11)."""
+        self._space.session.holdings.forget_wait(self._request.request_id)
+        self._request = attrs.evolve(self._request, request_id=self._space.ids())
+        self._register()
+
+    def _go_on(self, end: Ended) -> tuple[Answer | None, float]:
+        """Ask on after such an end; raise what any other means."""
+        if self._is_unnoticed(end):
+            self._stand_anew()
+            return self._ask()
+        self._space.session.require("locks.acquire")
+        raise LockLost(self._names[0], 0, end.reason or _TAKEN_AWAY, self._names)
+
+    def _wait(self, answer: Answer | None, sent: float) -> tuple[Granted, float]:
         space = self._space
         while True:
             if isinstance(answer, Granted):
                 return answer, sent
             if isinstance(answer, Ended):
-                space.session.require("locks.acquire")
-                reason = answer.reason or "it was taken away before it was noticed"
-                raise LockLost(self._names[0], 0, reason, self._names)
+                answer, sent = self._go_on(answer)
+                continue
             if answer is not None:
                 self._take_note(answer)
                 granted = self._contend()
@@ -104,9 +136,10 @@ class Wait:
             else:
                 self._listen()
             self._flag.clear()
-            if waiter.granted is not None and self._ttl_ms is None:
+            told = None if self._waiter is None else self._waiter.granted
+            if told is not None and self._ttl_ms is None:
                 space.session.require("locks.acquire")  # a process stopped for long reads its wake-ups after its end
-                return waiter.granted, sent
+                return told, sent
             answer, sent = self._ask()
 
     def _in_doubt(self) -> bool:
@@ -129,6 +162,8 @@ class Wait:
         if not isinstance(answer, Queued):
             return _UNHEARD_PAUSE
         pause = answer.retry_ms / 1000 + _MARGIN if self._space.ear.listening else _UNHEARD_PAUSE
+        if self._request.place_ms is not None:
+            pause = min(pause, self._space.session.interval)
         return pause if self._contender is None else min(pause, self._contender.ask_in + _MARGIN)
 
     def _ask(self) -> tuple[Answer | None, float]:
@@ -152,17 +187,18 @@ class Wait:
         if not ear.tell_up(self._flag):
             self._flag.wait(min(_LISTENING_WAIT, max(self._left(), 0.0)))
             ear.forget_up(self._flag)
-        ttl_ms = self._ttl_ms
+        self._request = attrs.evolve(self._request, wait=True, listener=ear.address)
         if self._space.session.calls is not None:
-            longest = round(_TAKEN_WITHIN * self._space.session.interval * 1000)
-            ttl_ms = longest if ttl_ms is None else min(ttl_ms, longest)
-        self._request = attrs.evolve(self._request, wait=True, listener=ear.address, ttl_ms=ttl_ms)
+            longest = round(_HEARD_WITHIN * self._space.session.interval * 1000)
+            ttl_ms = longest if self._ttl_ms is None else min(self._ttl_ms, longest)
+            self._request = attrs.evolve(self._request, ttl_ms=ttl_ms, place_ms=longest)
 
-    def _take(self, granted: Granted, sent: float) -> tuple[Granted, float]:
-        """Make a grant last as long as was asked for.
+    def _take(self, granted: Granted, sent: float) -> tuple[Granted, float] | None:
+        """Make a grant last as long as was asked for; None when it was gone already, and the wait goes on.
 
-        The process of a session that others keep alive may be killed while it waits. What is granted to it then
-        would be held by nobody, for as long as the session lives: so it queues for a short lease, and takes it here.
+        The process of a session that others keep alive may be killed while it waits. Its place in line would stay,
+        and what is granted to it then would be held by nobody, for as long as the session lives: so it keeps its
+        place by asking again, and queues for a short lease, which it takes here.
         """
         space, request = self._space, self._request
         while request.ttl_ms != self._ttl_ms:
@@ -177,10 +213,11 @@ class Wait:
                     raise
                 continue
             if isinstance(answer, Ended):
-                late = answer.reason in ("", "ttl")
-                why = "it was granted, and not taken in time" if late else answer.reason
-                raise LockLost(self._names[0], granted.token, why, self._names)
-            return Granted(granted.token, answer.ttl_ms, answer.at_us, granted.name), sent
+                if not self._is_unnoticed(answer):
+                    raise LockLost(self._names[0], granted.token, answer.reason or _TAKEN_AWAY, self._names)
+                self._stand_anew()
+                return None
+            return attrs.evolve(granted, ttl_ms=answer.ttl_ms, at_us=answer.at_us), sent
         return granted, sent
 
     def _contend(self) -> Granted | None:

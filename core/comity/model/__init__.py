@@ -29,6 +29,7 @@ from comity.model.events import (
 )
 from comity.model.locks import (
     NAMES_LIMIT,
+    PLACE_LOST,
     PRIORITY_LIMIT,
     Answer,
     Changed,
@@ -127,6 +128,7 @@ __all__ = [
     "FENCES_REMEMBERED",
     "FENCE_MEMORY_MS",
     "NAMES_LIMIT",
+    "PLACE_LOST",
     "PRIORITY_LIMIT",
     "QUEUES_LIMIT",
     "STATE_TOPIC",

@@ -24,6 +24,8 @@ class Mode(enum.StrEnum):
 
 PRIORITY_LIMIT = 9999
 """Priorities lie between minus this and plus this."""
+PLACE_LOST = "its process was not heard of, and lost its place in line"
+"""Why a waiting request is over that has not asked for its `LockRequest.place_ms`."""
 NAMES_LIMIT = 256
 """How many names a request may have."""
 
@@ -47,7 +49,9 @@ class LockRequest:
     or task that asks; one without a name takes no part in the search for deadlocks. `wait`: queue up when
     it cannot be granted now. `ttl_ms`: the lease's own time, None to last as long as the session.
     `listener`: the address where a wake-up is heard (`Listener.address`). `max_held`: names the session may
-    hold; one that it waits for counts, and so does each request for one of several, once.
+    hold; one that it waits for counts, and so does each request for one of several, once. `place_ms`: for how long
+    it keeps its place after it last asked, None as long as the session lives: the process that waits may
+    be killed while its session lives on.
     """
 
     request_id: str
@@ -60,6 +64,7 @@ class LockRequest:
     listener: str = ""
     max_held: int = 1000
     any_of: bool = False
+    place_ms: int | None = None
 
 
 @attrs.frozen

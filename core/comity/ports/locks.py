@@ -46,7 +46,8 @@ class Locks(Protocol):
         for nobody and nobody's wait ends at them.
 
         A waiter whose listener is known to be gone is passed over when there is another that listens, keeps
-        its place, and is granted when nobody listens (L6).
+        its place, and is granted when nobody listens (L6). One that has not asked for its `place_ms` is over, as
+        one that was taken away.
 
         Raises `SessionLost`, `LimitExceeded`.
         """

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from comity.model import Ended, Renewed, SessionRef, WakeKind
+import attrs
+import pytest
+
+from comity.model import PLACE_LOST, Deadlocked, Ended, Granted, Queued, Renewed, SessionRef, WakeKind, Want, Withdrawn
 from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import SHORT, Stage, StepTests
+
+PLACE_MS = 200
 
 
 class SharingSteps(StepTests):
@@ -109,3 +114,72 @@ class SharingSteps(StepTests):
             else:
                 assert holder.due_ms is not None
                 assert 400_000 < holder.due_ms <= 500_000
+
+    @rule("S13", "L6")
+    def test_a_place_in_line_is_kept_by_asking_and_lost_without(self, stage: Stage) -> None:
+        ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
+        held = stage.hold(bob)
+        asking, silent = stage.wait(ann, place_ms=PLACE_MS), stage.wait(ann, place_ms=PLACE_MS)
+        behind = stage.wait(cid)
+        assert stage.queue() == [asking.request_id, silent.request_id, behind.request_id]
+
+        def only_the_silent_one_is_gone() -> bool:
+            assert isinstance(stage.acquire(asking), Queued)
+            return silent.request_id not in stage.queue()
+
+        assert stage.until(only_the_silent_one_is_gone) > PLACE_MS / 2000
+        assert stage.queue() == [asking.request_id, behind.request_id]
+        assert [waiting.request_id for waiting in stage.own(ann).waiting] == [asking.request_id]
+        assert stage.release(held)
+        assert stage.holding() == [asking.request_id]
+        assert stage.told("lock.lost") == []
+
+    @rule("S13", "X4")
+    def test_a_request_that_lost_its_place_is_over(self, stage: Stage) -> None:
+        ann, bob = stage.session("ann"), stage.session("bob")
+        held = stage.hold(bob)
+        late = [stage.wait(ann, place_ms=1) for _ in range(3)]
+        stage.until(lambda: stage.queue() == [])
+        answer = stage.acquire(late[0])
+        assert isinstance(answer, Ended)
+        assert (answer.lost, answer.reason) == (True, PLACE_LOST)
+        assert isinstance(stage.run(stage.backend.locks.withdraw(ann, late[1].request_id, keep=True)), Withdrawn)
+        assert not stage.release(late[2])
+        assert stage.release(held)
+        assert stage.holding() == []
+        for each in late:
+            assert isinstance(stage.acquire(each), Ended)  # nothing brings it back
+
+    @rule("S13", "L11")
+    @pytest.mark.parametrize("any_of", [False, True])
+    def test_a_request_of_several_names_loses_all_its_places(self, stage: Stage, any_of: bool) -> None:
+        ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
+        held = [stage.hold(bob, name) for name in ("a", "b")]
+        wants = (Want("a"), Want("b"))
+        late = attrs.evolve(stage.request(ann, wait=True, place_ms=1), wants=wants, any_of=any_of)
+        assert isinstance(stage.acquire(late), Queued)
+        stage.until(lambda: stage.queue("a") == stage.queue("b") == [])
+        for each in held:
+            assert stage.release(each)
+        assert stage.holding("a") == stage.holding("b") == []
+        assert isinstance(stage.acquire(late), Ended)
+        assert isinstance(stage.acquire(stage.request(cid, "a")), Granted)
+
+    @rule("S13", "L13")
+    def test_a_lost_place_closes_no_cycle(self, stage: Stage) -> None:
+        ann, bob = stage.session("ann"), stage.session("bob")
+        stage.hold(ann, "a", flow="f")
+        stage.hold(bob, "b", flow="g")
+        lost = stage.wait(ann, "b", flow="f", place_ms=PLACE_MS)
+        assert isinstance(stage.acquire(stage.request(bob, "a", flow="g", wait=True)), Deadlocked)
+        stage.until(lambda: lost.request_id not in stage.queue("b"))
+        assert isinstance(stage.acquire(stage.request(bob, "a", flow="g", wait=True)), Queued)
+
+    @rule("S13", "L6")
+    def test_a_grant_ends_the_time_of_the_place(self, stage: Stage) -> None:
+        ann, bob = stage.session("ann"), stage.session("bob")
+        held = stage.hold(bob)
+        waits = stage.wait(ann, place_ms=PLACE_MS)
+        assert stage.release(held)
+        (holder,) = stage.view().holders
+        assert (holder.request_id, holder.due_ms) == (waits.request_id, None)

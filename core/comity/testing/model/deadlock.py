@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comity.model import Link, Mode
-from comity.testing.model.queue import conflicts, holders, options, waiting
+from comity.testing.model.queue import conflicts, holders, options, over, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def explore(space: Namespace, me: Flow) -> Waits:
 
 def waiting_of(space: Namespace, flow: Flow) -> list[Entry]:
     """Return the requests of a flow that wait."""
-    mine = [e for e in space.of_session(flow[0]) if not e.holds and e.request.flow == flow[1]]
+    mine = [e for e in space.of_session(flow[0]) if not e.holds and e.request.flow == flow[1] and not over(space, e)]
     return sorted(mine, key=lambda entry: entry.id.encode())
 
 

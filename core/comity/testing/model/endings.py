@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comity.model import SystemEvent, WakeKind
+from comity.model import PLACE_LOST, SystemEvent, WakeKind
 from comity.testing.model.pubsub import tell
 from comity.testing.model.queue import entries, forget_if_bare, over, remove, serve, take_away
 from comity.testing.model.records import End, Mark
@@ -63,14 +63,17 @@ def end_if_due(space: Namespace, ref: SessionRef) -> None:
 def clear_the_way(space: Namespace, names: Iterable[str]) -> None:
     """Do away with what is over among the holders and waiters of `names`, and move their queues on.
 
-    A lease whose own time has run out is lost. Of the sessions past their deadline one is ended, the
-    others count as gone all the same.
+    A lease whose own time has run out is lost, and so is a place in line. Of the sessions past their deadline
+    one is ended, the others count as gone all the same.
     """
     space.freed |= set(names)
     there = entries(space, names)
     for entry in sorted(there, key=lambda entry: entry.token):
-        if entry.holds and over(space, entry) and space.living(entry.request.session):
-            take_away(space, entry, "ttl", by="")
+        if over(space, entry) and space.living(entry.request.session):
+            if entry.holds:
+                take_away(space, entry, "ttl", by="")
+            else:
+                remove(space, entry, End.LOST, PLACE_LOST)
     refs = {entry.request.session for entry in there}
     for session in [session for session in due(space) if session.ref in refs][:1]:
         end_session(space, session, "expired")

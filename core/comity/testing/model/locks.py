@@ -108,6 +108,12 @@ def place_of(space: Namespace, entry: Entry) -> int:
     return min(places) if entry.request.any_of else max(places)
 
 
+def keep_place(space: Namespace, entry: Entry) -> None:
+    """Let a waiting request stand in line until so long after it asked."""
+    place_ms = entry.request.place_ms
+    entry.due_ms = None if place_ms is None else space.now_ms + place_ms
+
+
 class ModelLocks:
     """`comity.ports.Locks` over a dict of requests."""
 
@@ -134,6 +140,7 @@ class ModelLocks:
                 if fitting:
                     grant(space, entry, fitting[0])
                 elif request.wait:
+                    keep_place(space, entry)
                     space.requests[entry.id] = entry
                     closed = cycle(space, entry)
                     if closed:
@@ -145,6 +152,7 @@ class ModelLocks:
 
         def queued(entry: Entry) -> Queued:
             entry.request = request  # it may be heard at another address now
+            keep_place(space, entry)
             there = in_the_way(space, request)
             ends_ms = [holder.expires_ms for holder in there if holder.expires_ms is not None]
             place = place_of(space, entry)

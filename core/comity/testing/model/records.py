@@ -55,7 +55,7 @@ class Entry:
     """When it joined the queue; when it was granted, once it holds."""
     token: int = 0
     due_ms: int | None = None
-    """When the lease's own time ends; None when it ends with its session."""
+    """When the lease's own time ends, or its place in line; None when it ends with its session."""
     renewal: int = 0
     wants: tuple[Want, ...] = attrs.field(default=attrs.Factory(lambda self: self.request.wants, takes_self=True))
     """What it waits for or holds; of a pool, once it holds, the one name it got."""

@@ -26,6 +26,8 @@ from comity.testing.kit._async.stage import SHORT, AsyncFlowStage
 from comity.testing.kit._colour._async import AsyncFlowTests, pause, until
 from comity.testing.kit.rules import rule
 
+LONG = {"session_ttl": 5.0, "heartbeat_interval": 0.15}
+"""Often heard, and patient."""
 _MADE_UP = f"comity1:nobody:{'0' * 32}:"
 
 
@@ -420,6 +422,43 @@ class AsyncOutlivedFlows(AsyncFlowTests):
         mine = await bob.locks.acquire("lock", timeout=3.0)  # its grant was taken by nobody
         assert mine.ensure_held()
         assert ann.liveness is Liveness.LIVE
+        two = await stage.attach(ann.handle)
+        await stage.queue(two)
+        stage.kill(two)
+
+        async def out_of_line() -> bool:
+            return await stage.left_over(bob) == ["bob"]
+
+        await until(out_of_line, 2.0)
+        assert ann.liveness is Liveness.LIVE
+
+    @rule("S13", "X11")
+    async def test_a_wait_goes_on_when_it_was_out_of_reach_for_longer_than_its_place_lasts(
+        self, stage: AsyncFlowStage
+    ) -> None:
+        ann, bob = await stage.join("ann", **LONG), await stage.join("bob")
+        one, two = await stage.attach(ann.handle, deadline=0.1), await stage.attach(ann.handle, deadline=0.1)
+        leases = [await bob.locks.acquire(name) for name in ("place", "grant")]
+        waits = [await stage.queue(one, "place"), await stage.queue(two, "grant")]
+        for each in (one, two):
+            stage.faults(each).cut()
+        await leases[1].release()  # granted, and not taken in time
+
+        async def nobody_waits() -> bool:
+            return not await bob.locks.contenders("place") and not await bob.locks.holders("grant")
+
+        await until(nobody_waits, 3.0)
+        assert not any(wait.done for wait in waits)
+        for each in (one, two):
+            stage.faults(each).mend()
+        assert (await waits[1].result(2.0)).ensure_held()
+
+        async def waits_again() -> bool:
+            return bool(await bob.locks.contenders("place"))
+
+        await until(waits_again, 2.0)
+        await leases[0].release()
+        assert (await waits[0].result(2.0)).ensure_held()
 
     @rule("S13")
     async def test_taking_over_makes_the_session_ones_own(self, stage: AsyncFlowStage) -> None:

@@ -28,6 +28,8 @@ from comity.testing.kit._colour._sync import FlowTests, pause, until
 from comity.testing.kit._sync.stage import SHORT, FlowStage
 from comity.testing.kit.rules import rule
 
+LONG = {"session_ttl": 5.0, "heartbeat_interval": 0.15}
+"""Often heard, and patient."""
 _MADE_UP = f"comity1:nobody:{'0' * 32}:"
 
 
@@ -414,6 +416,41 @@ class OutlivedFlows(FlowTests):
         mine = bob.locks.acquire("lock", timeout=3.0)  # its grant was taken by nobody
         assert mine.ensure_held()
         assert ann.liveness is Liveness.LIVE
+        two = stage.attach(ann.handle)
+        stage.queue(two)
+        stage.kill(two)
+
+        def out_of_line() -> bool:
+            return stage.left_over(bob) == ["bob"]
+
+        until(out_of_line, 2.0)
+        assert ann.liveness is Liveness.LIVE
+
+    @rule("S13", "X11")
+    def test_a_wait_goes_on_when_it_was_out_of_reach_for_longer_than_its_place_lasts(self, stage: FlowStage) -> None:
+        ann, bob = stage.join("ann", **LONG), stage.join("bob")
+        one, two = stage.attach(ann.handle, deadline=0.1), stage.attach(ann.handle, deadline=0.1)
+        leases = [bob.locks.acquire(name) for name in ("place", "grant")]
+        waits = [stage.queue(one, "place"), stage.queue(two, "grant")]
+        for each in (one, two):
+            stage.faults(each).cut()
+        leases[1].release()  # granted, and not taken in time
+
+        def nobody_waits() -> bool:
+            return not bob.locks.contenders("place") and not bob.locks.holders("grant")
+
+        until(nobody_waits, 3.0)
+        assert not any(wait.done for wait in waits)
+        for each in (one, two):
+            stage.faults(each).mend()
+        assert (waits[1].result(2.0)).ensure_held()
+
+        def waits_again() -> bool:
+            return bool(bob.locks.contenders("place"))
+
+        until(waits_again, 2.0)
+        leases[0].release()
+        assert (waits[0].result(2.0)).ensure_held()
 
     @rule("S13")
     def test_taking_over_makes_the_session_ones_own(self, stage: FlowStage) -> None:
