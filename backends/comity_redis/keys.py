@@ -31,7 +31,8 @@ own       lex     o FS ``q`` FS request FS name: a request that holds or waits;
                   queue: a claim that waits
 queue     lex     name FS rank (9999 - priority, 5 digits) FS number FS mode FS request FS o FS ttl (0: none)
                   FS since FS until when it keeps its place (0: as its session lives) FS listener FS flow FS kind:
-                  one waiting request, every name's queue being one range
+                  one waiting request, every name's queue being one range;
+                  FS until when (16 digits) FS request: one that keeps its place for some time only
 ids       hash    request that waits -> its queue member; lost request or ended o -> ``!`` reason;
                   FS publication -> ``!`` epoch FS number; FS settlement or breaking -> ``!`` its answer
 ended     zset    request, o, FS settlement, breaking or eviction that is over -> when, in ms, plus how:

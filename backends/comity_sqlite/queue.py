@@ -20,6 +20,8 @@ Want = tuple[str, bool]
 PAST_PER_NAME = 16
 PAST_PER_SESSION = 1000
 LOSSES_PER_SESSION = 1000
+PLACES_AT_ONCE = 64
+"""How many requests that have lost their places a step looks at."""
 
 
 @attrs.define
@@ -127,12 +129,20 @@ def over_by_ttl(step: Step, names: Sequence[str]) -> list[Seat]:
 
 def places_lost(step: Step, names: Sequence[str]) -> list[Seat]:
     """Return the waiting seats at these names whose places are over while their sessions live, one for each request."""
+    over = step.all(
+        "SELECT id FROM requests WHERE space = ? AND held = 0 AND due_us <= ? ORDER BY due_us LIMIT ?",
+        step.space,
+        step.now_us,
+        PLACES_AT_ONCE,
+    )
+    if not over:
+        return []
+    ids = [number for (number,) in over]
     found = seats(
         step,
-        f"w.space = ? AND w.name IN ({marks(names)}) AND w.held = 0 AND r.due_us <= ? AND s.due_us > ?",
-        step.space,
+        f"r.id IN ({marks(ids)}) AND w.name IN ({marks(names)}) AND s.due_us > ?",
+        *ids,
         *names,
-        step.now_us,
         step.now_us,
     )
     return list({seat.id: seat for seat in found}.values())

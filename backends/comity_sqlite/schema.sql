@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS requests (
     since_ms   INTEGER NOT NULL CHECK (typeof(since_ms) = 'integer'),
     since_us   INTEGER NOT NULL CHECK (typeof(since_us) = 'integer'),
     ttl_ms     INTEGER CHECK (typeof(ttl_ms) IN ('integer', 'null')),
-    due_us     INTEGER CHECK (typeof(due_us) IN ('integer', 'null')),  -- end of the lease's own time
+    due_us     INTEGER CHECK (typeof(due_us) IN ('integer', 'null')),  -- end of the lease's own time; of the place in line, while it waits
     renewal    INTEGER NOT NULL DEFAULT 0,
     version    INTEGER NOT NULL DEFAULT 0,  -- of the session, by the hand-off that granted it; else 0
     flow       TEXT    NOT NULL,
@@ -65,6 +65,7 @@ CREATE TABLE IF NOT EXISTS requests (
 );
 CREATE INDEX IF NOT EXISTS requests_session ON requests (session, version);
 CREATE INDEX IF NOT EXISTS requests_waiting ON requests (session, flow) WHERE held = 0;
+CREATE INDEX IF NOT EXISTS requests_placed ON requests (space, due_us) WHERE held = 0;
 
 -- The names of a request: a name's holders in order of their tokens, then its queue in order.
 CREATE TABLE IF NOT EXISTS wants (

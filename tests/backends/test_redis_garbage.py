@@ -58,7 +58,8 @@ def _spoil(client: Any, keys: Keys) -> None:
         for name in ("own", "ended", "topics", "published", "inbox", "due", "over", "state"):
             client.zadd(keys[name], {text: 0})
         client.zadd(keys["live"], {text: 10**15})
-        client.zadd(keys["queue"], {text: 0, b"lock\x1f" + text: 0})
+        places = (b"\x1f" + text, b"\x1f0000000000000001\x1f" + text)
+        client.zadd(keys["queue"], {text: 0, b"lock\x1f" + text: 0, **dict.fromkeys(places, 0)})
     for session in client.zrange(keys["live"], 0, -1):
         client.zadd(
             keys["own"], {session + b"\x1f" + kind + b"\x1f": 0 for kind in (b"q", b"p", b"n", b"v", b"e", b"?")}

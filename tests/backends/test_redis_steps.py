@@ -54,6 +54,8 @@ def test_nothing_stays_when_everybody_has_left(there: Space) -> None:
     ann, bob, cid = (stage.session(i) for i in ("ann", "bob", "cid"))
     first, second = stage.hold(ann), stage.wait(bob)
     third = stage.wait(cid, priority=5)
+    for place_ms in (1, 300_000):
+        stage.wait(bob, place_ms=place_ms)
     stage.hold(ann, "read", mode=SHARED)
     stage.hold(bob, "read", mode=SHARED)
     stage.release(first)

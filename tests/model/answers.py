@@ -86,3 +86,8 @@ def told(event: StoredEvent, requests: Mapping[int, str]) -> Any:
     """Say what an event of the system topic told."""
     facts = json.loads(event.payload)
     return event.number, event.type, event.sender, _fields(facts, requests)
+
+
+def unnumbered(event: Any) -> str:
+    """Say an event without its number."""
+    return str(event[1:])

@@ -25,6 +25,7 @@ from comity.model import (
     Want,
 )
 from comity.testing.model import ModelBackend
+from tests.model.answers import unnumbered
 from tests.model.choices import AGENTS, agents, earlier, modes, names, reasons
 from tests.model.evicting import EvictionRules
 from tests.model.set_rules import FLOWS, SetRules
@@ -115,7 +116,7 @@ class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedSt
             assert shown == others[what], f"{what}\n model: {shown}\n other: {others[what]}"
         said, heard = (subject.events() for subject in self.subjects)
         if not in_order:
-            said, heard = sorted(said, key=_unnumbered), sorted(heard, key=_unnumbered)
+            said, heard = sorted(said, key=unnumbered), sorted(heard, key=unnumbered)
             said, heard = [each[1:] for each in said], [each[1:] for each in heard]
         assert said == heard, f"events\n model: {said}\n other: {heard}"
         space = self.model_space
@@ -146,7 +147,7 @@ class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedSt
         wants = (Want(name, mode),)
         request = LockRequest(f"r{next(self.ids)}", self.ref(agent_id), wants, **facts)
         self.requests.append(request)
-        if request.ttl_ms == BRIEF_MS:
+        if BRIEF_MS in {request.ttl_ms, request.place_ms}:
             self.brief.add(request.request_id)
         return request
 
@@ -222,7 +223,7 @@ class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedSt
         ttl_ms=ttls,
         deaf=st.sampled_from((False, False, True)),
         limit=st.integers(0, 3),
-        place_ms=st.sampled_from((None, None, LONG_MS)),
+        place_ms=st.sampled_from((None, None, LONG_MS, BRIEF_MS)),
     )
     def acquire(
         self,
@@ -363,10 +364,6 @@ class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedSt
     def ask(self, which: int) -> None:
         request = self.request(which)
         self.both(lambda s: s.backend.locks.acquire(request))
-
-
-def _unnumbered(event: Any) -> str:
-    return str(event[1:])
 
 
 def _no_rule(function: Callable[..., None]) -> Callable[..., None]:

@@ -67,6 +67,25 @@ def test_a_killed_process_that_waited_for_a_living_session_holds_nobody_up(
     assert ann.do("losses")["losses"] == []  # none of its own
 
 
+@rule("S13", "L13")
+def test_a_killed_process_that_waited_for_a_living_session_closes_no_cycle(
+    crew: Crew, observer: comity.Coordinator
+) -> None:
+    ann, bob = crew.start("ann", "bob", heartbeat_interval=INTERVAL)
+    (victim,) = crew.attach(handle_of(ann))
+    victim.do("acquire", name="x")
+    bob.do("acquire", name="y")
+    victim.send("acquire", name="y", timeout=30)
+    until(lambda: observer.locks.contenders("y"))
+    assert bob.do("acquire", name="x", timeout=10)["error"] == "Deadlock"
+    faults.kill(victim)
+    until(lambda: not observer.locks.contenders("y"))
+    bob.send("acquire", name="x", timeout=10)
+    until(lambda: observer.locks.contenders("x"))
+    assert ann.do("give_back", name="x")["released"] == [True]  # whoever acts for the session can
+    assert bob.answer()["token"]
+
+
 @rule("S13")
 def test_a_process_that_is_killed_in_its_block_leaves_the_lock_with_the_session(
     crew: Crew, observer: comity.Coordinator

@@ -32,9 +32,8 @@ end
 -- The answer for a request id that is over, nil when it is not. One that holds or waits is not, whatever
 -- its mark: another session may have released what is not its own.
 local function ended(o, gid)
-  local waits = waiting(gid) -- first: it may just have lost its place
   local score = call('ZSCORE', ENDED, gid)
-  if not score or waits or grant_of(o, gid) then return nil end
+  if not score or waiting(gid) or grant_of(o, gid) then return nil end
   local taken = tonumber(score) % 1 == TAKEN
   return {'E', taken and 1 or 0, taken and why(gid) or '', now_us}
 end
@@ -47,7 +46,8 @@ local function full(o, more, most)
   local count = more
   for _, text in ipairs(call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ')) do
     local gid, name = match(text, '^([^\31]*)\31(.*)$', #mine + 2)
-    if waiting(gid) or holding(state(name), gid) then count = count + 1 end
+    local w = waiting(gid)
+    if w and not unplaced(w) or holding(state(name), gid) then count = count + 1 end
   end
   return count > most
 end
@@ -55,7 +55,7 @@ end
 -- The place in line of a request at one name.
 local function place_at(w, want)
   local first = call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')
-  if first[2] and tonumber(first[2]) > now then
+  if first[2] and tonumber(first[2]) > now and #places_lost(1) == 0 then
     return call('ZLEXCOUNT', QUEUE, '[' .. want.name .. FS, '[' .. member(w, want))
   end
   local place = 0 -- some in the queue may be over

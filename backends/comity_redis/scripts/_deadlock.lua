@@ -63,6 +63,7 @@ local function explore(w)
     local mine = from.o .. FS .. 'w' .. FS .. from.flow
     for _, text in ipairs(call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ')) do
       local r = waiting(sub(text, #mine + 2))
+      if r and unplaced(r) then r = nil end
       local ways, met = {}, {}
       for _, want in ipairs(r and r.wants or {}) do
         local way = r.kind ~= 'o' and ways[1] or {}

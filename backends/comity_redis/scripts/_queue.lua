@@ -26,13 +26,10 @@ local function with_wants(w)
   return w
 end
 
-local drop -- see below
-
--- The request of this id that waits, as a whole; nil when none does (any more).
+-- The request of this id that waits, as a whole; nil when none does.
 local function waiting(gid)
   local text = call('HGET', IDS, gid)
   local w = text and waiter(text)
-  if w and unplaced(w) then return drop(with_wants(w)) end
   return w and with_wants(w) or nil
 end
 
@@ -52,6 +49,11 @@ local function member(w, want)
   return table.concat({want.name, w.rank, w.seq, want.mode, w.rest}, FS)
 end
 
+-- When a request that keeps its place for some time only will lose it: these stand before all names, by that time.
+local function appointment(w)
+  return FS .. format('%016.0f', w.till) .. FS .. w.gid
+end
+
 local function join(w)
   w.key = w.rank .. w.seq
   w.rest = table.concat({w.gid, w.o, format('%.0f', w.ttl), w.since, format('%.0f', w.till), w.ear, w.flow, w.kind}, FS)
@@ -63,6 +65,7 @@ local function join(w)
     s.unsaved = s.unsaved or #s.holders + #s.lapsed == 0
   end
   if w.kind == 'o' then mine[#mine + 1], mine[#mine + 2] = 0, w.o .. FS .. 'q' .. FS .. w.gid .. FS end
+  if w.till > 0 then members[#members + 1], members[#members + 2] = 0, appointment(w) end
   call('ZADD', QUEUE, unpack(members))
   call('ZADD', OWN, unpack(mine))
   call('HSET', IDS, w.gid, table.concat({w.name, w.rank, w.seq, w.mode, w.rest}, FS))
@@ -72,6 +75,7 @@ end
 local function leave(w)
   local members = {}
   for at, want in ipairs(w.wants) do members[at] = member(w, want) end
+  if w.till > 0 then members[#members + 1] = appointment(w) end
   call('ZREM', QUEUE, unpack(members))
   local mine = entries(w.o, w.gid)
   mine[#mine + 1] = w.o .. FS .. 'w' .. FS .. w.flow .. FS .. w.gid
@@ -89,12 +93,17 @@ local function give_up(w)
 end
 
 -- The same for one that has lost its place.
-drop = function(w)
+local function drop(w)
   give_up(w)
   mark(w.gid, TAKEN, 'its process was not heard of, and lost its place in line')
 end
 
--- Walk the queue of `name` over the requests that live, in order, until `visit` answers true. What cannot be
+-- The times at which places were lost that nobody has taken out of line yet, at most so many.
+local function places_lost(most)
+  return call('ZRANGEBYLEX', QUEUE, '[' .. FS, '(' .. FS .. format('%016.0f', now + 1), 'LIMIT', 0, most)
+end
+
+-- Walk the queue of `name` over the requests that live and have their places, in order, until `visit` answers true. What cannot be
 -- read or belongs to nobody is taken out.
 local function walk(name, visit)
   local from, till = '[' .. name .. FS, '(' .. name .. ' '
@@ -106,13 +115,7 @@ local function walk(name, visit)
         corrupt()
         call('ZREM', QUEUE, text)
       elseif lives(w.o) then
-        if not unplaced(w) then
-          if visit(w) then return end
-        elseif w.kind == '-' then
-          drop(with_wants(w))
-        elseif not waiting(w.gid) then
-          call('ZREM', QUEUE, text)
-        end
+        if not unplaced(w) and visit(w) then return end
       elseif not deadline(w.o) then
         call('ZREM', QUEUE, text)
         w = whole(w)

@@ -109,8 +109,16 @@ local function has_any(o, set)
   return false
 end
 
+-- Whether request `w` wants one of the names in `set`.
+local function wants_any(w, set)
+  for _, want in ipairs(w.wants) do
+    if set[want.name] then return true end
+  end
+  return false
+end
+
 -- Do away with what is over among the holders and waiters of these names, and hand them on: leases whose own time
--- has run out, and of the sessions past their deadline the one longest so. The others count as gone all the same.
+-- has run out, places in line that were not kept, and of the sessions past their deadline the one longest so. The others count as gone all the same.
 local function clear(list)
   local set, lapsed, known = {}, {}, {}
   for _, s in ipairs(states(list)) do
@@ -123,6 +131,14 @@ local function clear(list)
   end
   if #lapsed > 1 then table.sort(lapsed, function(a, b) return a.token < b.token end) end
   for _, h in ipairs(lapsed) do lose(h, 'ttl', '') end
+  for _, text in ipairs(places_lost(64)) do
+    local w = waiting(sub(text, 19))
+    if not w or text ~= appointment(w) then
+      call('ZREM', QUEUE, text)
+    elseif lives(w.o) and wants_any(w, set) then
+      drop(w)
+    end
+  end
   for _, o in ipairs(call('ZRANGEBYSCORE', LIVE, '-inf', now, 'LIMIT', 0, 8)) do
     if has_any(o, set) then
       finish(o, 'expired')

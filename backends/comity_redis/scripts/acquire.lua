@@ -51,6 +51,10 @@ clear(wanted(w))
 local h = grant_of(o, gid)
 if h then return granted(h) end
 local before = waiting(gid)
+if before and unplaced(before) then -- more were lost than `clear` saw to
+  drop(before)
+  before = nil
+end
 over = ended(o, gid)
 if before then
   if before.ear ~= w.ear or before.till ~= w.till then -- it may be heard elsewhere now, and stays for longer

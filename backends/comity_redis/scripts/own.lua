@@ -10,16 +10,18 @@ if not alive or tonumber(alive) <= now then
   local why = call('HGET', IDS, o)
   return {'L', why and sub(why, 1, 1) == '!' and sub(why, 2) or (alive and 'expired' or '')}
 end
--- The place of a request in the queue of a name; sessions that are due and not ended yet do not count.
+-- The place of a request in the queue of a name; sessions that are due and not ended yet do not count, nor do requests
+-- that have lost their places.
 local first = call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')
+local lost = call('ZRANGEBYLEX', QUEUE, '[' .. FS, '(' .. FS .. format('%016.0f', now + 1), 'LIMIT', 0, 1)[1]
 local function place_at(name, member)
   local from, till = '[' .. name .. FS, '[' .. member
-  if tonumber(first[2]) > now then return call('ZLEXCOUNT', QUEUE, from, till) end
+  if not lost and tonumber(first[2]) > now then return call('ZLEXCOUNT', QUEUE, from, till) end
   local count = 0
   for _, other in ipairs(call('ZRANGEBYLEX', QUEUE, from, till)) do
-    local who = match(other, '^[^\31]*\31%d+\31%d+\31[xs]\31[^\31]*\31([^\31]*\31[^\31]*)\31')
+    local who, kept = match(other, '^[^\31]*\31%d+\31%d+\31[xs]\31[^\31]*\31([^\31]*\31[^\31]*)\31%d+\31%d+\31(%d+)\31')
     local ends = who and call('ZSCORE', LIVE, who)
-    if ends and tonumber(ends) > now then count = count + 1 end
+    if ends and tonumber(ends) > now and (kept == '0' or tonumber(kept) > now) then count = count + 1 end
   end
   return count
 end
