@@ -53,9 +53,10 @@ heads     hash    key of the state -> version FS due (0: none) FS fence, the new
 state     lex     key FS version FS when FS due FS agent id FS owner, two fields FS value (JSON): what stands;
                   FS ``d`` due (16 digits) FS key: when it expires; FS ``x`` due FS key: when a fence is forgotten
 tasks     hash    task -> status (r ready, d delayed, b blocked, c claimed, f done, x dead) FS queue FS batch FS
-                  dedupe key FS rank (as in ``queue``) FS number FS most attempts FS pushed FS attempts FS
-                  since FS due (0: no delay) FS end of the claim's own time (0: none) FS token FS request FS o of
-                  the last claim FS number of its end, 16 digits FS duration FS error;
+                  dedupe key FS rank (as in ``queue``) FS number FS most attempts FS pushed FS ``h`` (by a person)
+                  or ``a``, and the agent id that pushed it FS attempts FS since FS due (0: no delay) FS end of the
+                  claim's own time (0: none) FS token FS request FS o of the last claim FS number of its end, 16
+                  digits FS duration FS error;
                   FS ``d`` FS task -> the tasks it waits for, parted by FS; FS ``k`` FS queue FS dedupe key ->
                   the task that has it; FS ``q`` FS queue, FS ``b`` FS batch -> counts: ready, delayed,
                   blocked, claimed, dead, done ever, done and kept, sum of durations; FS ``n`` -> epoch FS number of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from comity.logs import corrupt
-from comity.model import FinishedTask, Task, TaskStats, TaskStatus
+from comity.model import FinishedTask, Origin, Task, TaskStats, TaskStatus
 from comity_redis.records import FS, MAX_RANK
 
 if TYPE_CHECKING:
@@ -19,14 +19,15 @@ STATUS: Final = {
     b"f": TaskStatus.DONE,
     b"x": TaskStatus.DEAD,
 }
+ORIGIN: Final = {b"h": Origin.HUMAN, b"a": Origin.AGENT}
 LETTERS: Final = {status: letter.decode() for letter, status in STATUS.items()}
 
 
 def task(task_id: str, record: bytes, payload: bytes | None, result: bytes | None = None) -> Task:
     """Read a task's record. Raises ValueError or KeyError on anything else."""
     fields = record.split(FS)
-    letter, queue, batch, key, rank, _, most, pushed, attempts, since = fields[:10]
-    due, _, token, _, agent_id, _, _, duration, why = fields[10:]
+    letter, queue, batch, key, rank, _, most, pushed, by, attempts, since = fields[:11]
+    due, _, token, _, agent_id, _, _, duration, why = fields[11:]
     status = STATUS[letter]
     if payload is None:
         raise ValueError("it has no payload")
@@ -46,6 +47,8 @@ def task(task_id: str, record: bytes, payload: bytes | None, result: bytes | Non
         int(since),
         int(due) if status is TaskStatus.DELAYED else 0,
         int(duration),
+        by[1:].decode(),
+        ORIGIN[by[:1]],
         payload,
         result,
     )
@@ -63,12 +66,12 @@ def read_task(task_id: str, record: bytes, payload: bytes | None, result: bytes 
 def claim_of(record: bytes) -> tuple[str, int]:
     """Return the request by which a task is claimed and when the claim's own time ends, in ms (0: it has none)."""
     fields = record.split(FS)
-    return fields[13].decode(), int(fields[11])
+    return fields[14].decode(), int(fields[12])
 
 
 def end_number(record: bytes) -> int:
     """Return the number of a task's end."""
-    return int(record.split(FS)[16])
+    return int(record.split(FS)[17])
 
 
 def stats(counts: bytes | None) -> TaskStats:

@@ -67,6 +67,7 @@ class RedisTasks(RedisTaskViews):
             push.delay_ms,
             push.max_attempts,
             push.payload,
+            push.origin[0],
             *push.depends_on,
             undo=undo,
         )

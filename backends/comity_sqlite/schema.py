@@ -19,14 +19,16 @@ T = TypeVar("T")
 APPLICATION = 0x436F6D74
 """``Comt``: tells the file from other programs' databases."""
 VERSION = 2
-_CHANGES: dict[int, tuple[str, ...]] = {
+_COLUMNS: dict[int, tuple[tuple[str, str], ...]] = {
     2: (
-        "ALTER TABLE requests ADD COLUMN pool INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE requests ADD COLUMN weight INTEGER NOT NULL DEFAULT 1",
-        "ALTER TABLE wants ADD COLUMN pref INTEGER NOT NULL DEFAULT 0",
+        ("requests", "pool INTEGER NOT NULL DEFAULT 0"),
+        ("requests", "weight INTEGER NOT NULL DEFAULT 1"),
+        ("wants", "pref INTEGER NOT NULL DEFAULT 0"),
+        ("tasks", "pushed_by TEXT NOT NULL DEFAULT ''"),
+        ("tasks", "by_hand INTEGER NOT NULL DEFAULT 0"),
     )
 }
-"""What brings a table of the layout before up to each version; new tables need nothing here."""
+"""What each version added to tables that were there before; new tables need nothing here."""
 _BALLAST_BYTES = 256 * 1024
 
 
@@ -107,13 +109,19 @@ def _create(connection: sqlite3.Connection) -> None:
     """Make the tables, or bring those of an older layout up to date; nothing in them is lost."""
     before = _number(connection, "user_version")
     for version in range(before + 1, VERSION + 1) if before else ():
-        for change in _CHANGES[version]:
-            connection.execute(change)
+        for table, column in _COLUMNS[version]:
+            if _has_table(connection, table):
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
     for statement in _statements():
         connection.execute(statement)
     fill_ballast(connection.execute)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    there = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
+    return there.fetchone() is not None
 
 
 def _space(connection: sqlite3.Connection, namespace: str) -> int | None:

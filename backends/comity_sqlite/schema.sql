@@ -258,6 +258,8 @@ CREATE TABLE IF NOT EXISTS tasks (
     ended        INTEGER NOT NULL DEFAULT 0 CHECK (typeof(ended) = 'integer'),  -- number of its end
     duration_ms  INTEGER NOT NULL DEFAULT 0 CHECK (typeof(duration_ms) = 'integer'),
     error        TEXT    NOT NULL DEFAULT '',
+    pushed_by    TEXT    NOT NULL DEFAULT '',
+    by_hand      INTEGER NOT NULL DEFAULT 0,        -- 1: a person pushed it
     UNIQUE (space, task_id)
 );
 CREATE INDEX IF NOT EXISTS tasks_ready ON tasks (space, queue, urgency, number) WHERE status = 0;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comity.errors import ComityError, LimitExceeded, NoSuchTask, SessionLost, TaskRefused
-from comity.model import Claimed, ClaimEnd, Ended, NoTask, Pushed, Task, TaskStatus
+from comity.model import Claimed, ClaimEnd, Ended, NoTask, Origin, Pushed, Task, TaskStatus
 from comity_sqlite.ending import end_session
 from comity_sqlite.lines import join_line, leave_line, ms_to_next_due
 from comity_sqlite.requests import acting, over
@@ -234,7 +234,8 @@ def _store(step: Step, push: TaskPush, unmet: list[str]) -> Pushed:
     due_ms = step.wall_ms + push.delay_ms if push.delay_ms else 0
     number = step.add(
         "INSERT INTO tasks (space, task_id, queue, batch, dedupe_key, status, urgency, number, max_attempts,"
-        " pushed_ms, since_ms, since_us, due_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " pushed_ms, since_ms, since_us, due_ms, pushed_by, by_hand)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         step.space,
         push.task_id,
         push.queue,
@@ -248,6 +249,8 @@ def _store(step: Step, push: TaskPush, unmet: list[str]) -> Pushed:
         step.wall_ms,
         step.now_us,
         due_ms,
+        push.session.agent_id,
+        push.origin is Origin.HUMAN,
     )
     step.do("INSERT OR REPLACE INTO payloads (task, body) VALUES (?, ?)", number, push.payload)
     for needed in unmet:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from comity.errors import NoSuchTask, TaskRefused
-from comity.model import Task, TaskStatus
+from comity.model import Origin, Task, TaskStatus
 from comity_sqlite.step import MEMORY_US, How, Kind
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Work:
     ended: int
     duration_ms: int
     error: str
+    pushed_by: str
+    by_hand: int
 
     def is_overdue(self, step: Step) -> bool:
         """Tell whether the claim's own time is over."""
@@ -87,6 +89,8 @@ class Work:
             agent_id=self.agent_id,
             token=self.token,
             error=self.error,
+            pushed_by=self.pushed_by,
+            origin=Origin.HUMAN if self.by_hand == 1 else Origin.AGENT,
             pushed_ms=self.pushed_ms,
             since_ms=self.since_ms,
             due_ms=self.due_ms if self.status == S.DELAYED else 0,

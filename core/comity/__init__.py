@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from comity.model.signals import SignalState as SignalState
     from comity.model.signals import SignalStatus as SignalStatus
     from comity.model.tasks import FinishedTask as FinishedTask
+    from comity.model.tasks import Origin as Origin
     from comity.model.tasks import Task as Task
     from comity.model.tasks import TaskSlice as TaskSlice
     from comity.model.tasks import TaskStats as TaskStats
@@ -166,7 +167,7 @@ _HOMES = {
     "model.service": "JobReport ServiceStatus",
     "model.sessions": "AccessTier AgentCredentials Liveness SessionInfo SessionType generate_agent_id",
     "model.signals": "Broadcast SignalState SignalStatus",
-    "model.tasks": "FinishedTask Task TaskSlice TaskStats TaskStatus",
+    "model.tasks": "FinishedTask Origin Task TaskSlice TaskStats TaskStatus",
     "patterns": "Pattern PatternStatus",
     "ports": "Backend Capability",
     "presence": "Joined Left Snapshot Updated",

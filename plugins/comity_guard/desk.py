@@ -63,6 +63,7 @@ class Desk:
             me.sessions.active(),
             me.locks.held(),
             seat.files,
+            tasks=[claim.task for claim in me.tasks.mine()],
             unread=seat.mail.unread(),
             anew=anew,
         )

@@ -15,7 +15,7 @@ from comity_guard.handles import family
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from comity import Holder, SessionInfo
+    from comity import Holder, SessionInfo, Task
     from comity_guard.git_commands import Staging, Sweeping
 
 LONGEST_PATH = 200
@@ -105,7 +105,7 @@ def briefing(
     mine: Sequence[str],
     *,
     unread: int = 0,
-    tasks: Sequence[str] = (),
+    tasks: Sequence[Task] = (),
     anew: bool = False,
 ) -> str:
     """Return the facts a session begins with: who it is, who is here, what they hold, what is its own."""
@@ -131,12 +131,20 @@ def briefing(
     if mine:
         lines.append(f"Leased by this session: {_listed(mine)}.")
     if tasks:
-        lines.append(f"Tasks claimed by this session: {', '.join(one_line(task) for task in tasks[:MOST_FILES])}.")
+        shown = ", ".join(map(_task_text, tasks[:MOST_FILES]))
+        more = f" and {len(tasks) - MOST_FILES} more" if len(tasks) > MOST_FILES else ""
+        lines.append(f"Tasks claimed by this session: {shown}{more}.")
     if unread:
         lines.append(f"Unread messages: {unread} (comity inbox).")
     lines.append("A file that another session holds is refused before the edit; the refusal names who and what next.")
     text = "\n".join(lines)
     return text if len(text) <= LONGEST_BRIEFING else text[: LONGEST_BRIEFING - 1] + "…"
+
+
+def _task_text(task: Task) -> str:
+    """Say which task it is and who queued it."""
+    whose = " (a person)" if task.origin == "human" else ""
+    return f"{one_line(task.id)} of {one_line(task.queue)}, queued by {one_line(task.pushed_by)}{whose}"
 
 
 def _listed(paths: Sequence[str]) -> str:

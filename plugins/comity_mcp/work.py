@@ -188,6 +188,8 @@ class Tools:
             id=task.id,
             queue=task.queue,
             payload=cleaned(json.dumps(task.payload, ensure_ascii=False), _LONGEST_PAYLOAD),
+            queued_by=one_line(task.pushed_by),
+            origin=task.origin.value,
             attempt=task.attempts,
             attempts_left=max(0, task.max_attempts - task.attempts),
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from comity.errors import BackendUnfit, InvalidSetting, SessionLost
-from comity.model import Health
+from comity.model import Health, Origin, TaskPush
 from comity_sqlite import SqliteBackend
 from comity_sqlite.address import default_path, path_of, url_of
 from tests.backends.sqlite_calls import alive, ask, join, publish, want
@@ -171,16 +171,38 @@ def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_an_older_layout_is_brought_up_to_date_and_keeps_what_is_in_it(tmp_path: Path) -> None:
     backend = opened(tmp_path / "c.db")
     ann = join(backend, "ann")
+    backend.tasks.push(TaskPush("task", ann, "work", b"1", origin=Origin.HUMAN)).run(5.0)
     backend.close()
     with sqlite3.connect(tmp_path / "c.db") as older:
         older.execute("DROP TABLE cursors")
-        for column in ("requests.pool", "requests.weight", "wants.pref"):
+        for column in ("requests.pool", "requests.weight", "wants.pref", "tasks.pushed_by", "tasks.by_hand"):
             older.execute("ALTER TABLE {} DROP COLUMN {}".format(*column.split(".")))
         older.execute("PRAGMA user_version = 1")
     older.close()
     backend = opened(tmp_path / "c.db")
     assert alive(backend, ann)
     assert backend.pubsub.cursor("none yet").run(5.0) == {}
+    task = backend.tasks.get("task").run(5.0)
+    assert task is not None
+    assert (task.payload, task.pushed_by, task.origin) == (1, "", "agent")
+    assert backend.tasks.push(TaskPush("task 2", ann, "work", b"1")).run(5.0).task.pushed_by == "ann"
+    backend.close()
+
+
+def test_a_file_from_before_there_were_tasks_gets_them(tmp_path: Path) -> None:
+    opened(tmp_path / "c.db").close()
+    backend = opened(tmp_path / "c.db")
+    join(backend, "ann")
+    backend.close()
+    with sqlite3.connect(tmp_path / "c.db") as older:
+        older.execute("DROP TABLE tasks")
+        for column in ("requests.pool", "requests.weight", "wants.pref"):
+            older.execute("ALTER TABLE {} DROP COLUMN {}".format(*column.split(".")))
+        older.execute("PRAGMA user_version = 1")
+    older.close()
+    backend = opened(tmp_path / "c.db")
+    pushed = backend.tasks.push(TaskPush("task", join(backend, "bob"), "work", b"1", origin=Origin.HUMAN)).run(5.0)
+    assert (pushed.task.pushed_by, pushed.task.origin) == ("bob", "human")
     backend.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import attrs
 import pytest
 
 import comity
+from comity.origin import AGENT_MARKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +38,10 @@ class Shell:
         return subprocess.run(
             [*COMMAND, *args], env=environ, capture_output=True, text=True, timeout=SECONDS, check=False
         )
+
+    def typed(self, *args: str, **more: str) -> str:
+        """Run a command as typed at a terminal, to its end; return what it wrote to a pipe."""
+        return typed([*COMMAND, *args], {**self.environ, **more})
 
     def json(self, *args: str, **more: str) -> Any:
         """Run a command that succeeds, and return what it wrote."""
@@ -69,8 +75,26 @@ class Shell:
 def shell(tmp_path: Path) -> Shell:
     """Commands on a SQLite file of the test's own, in a pipe, without any settings of the caller's."""
     url = f"sqlite:///{tmp_path / 'state' / 'comity.db'}"
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("COMITY_", "NO_COLOR"))}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in AGENT_MARKS and not name.startswith(("COMITY_", "NO_COLOR"))
+    }
     return Shell(url, {**environ, "COMITY_URL": url, "PYTHONIOENCODING": "utf-8"})
+
+
+def typed(command: list[str], environ: dict[str, str], cwd: Path | None = None) -> str:
+    """Run a command whose stdin is a terminal and that succeeds; return what it wrote."""
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=environ, stdin=theirs, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def until(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:

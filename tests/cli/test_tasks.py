@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,10 @@ def test_a_task_is_pushed_claimed_and_completed_by_commands(shell: Shell) -> Non
     assert "\u202e" not in rows[1]
     claimed = shell("task", "claim", "other", "reviews", **mine).stdout.splitlines()
     assert claimed[0].startswith(f"claimed {high} of reviews (attempt 1 of 3, token ")
+    assert "pushed by cli_" in claimed[0]
     assert json.loads(claimed[1]) == "two\u202e"
     facts = shell.json("task", "claim", "reviews", "--timeout", "0", **mine)
-    assert (facts["id"], facts["payload"], facts["attempt"]) == (low, {"n": 1}, 1)
+    assert (facts["id"], facts["payload"], facts["attempt"], facts["origin"]) == (low, {"n": 1}, 1, "agent")
     assert shell("task", "claim", "reviews", "--timeout", "0", **mine).returncode == 75
     wrong = shell("task", "complete", low, **theirs)
     assert wrong.returncode == 76
@@ -46,6 +48,24 @@ def test_a_task_is_pushed_claimed_and_completed_by_commands(shell: Shell) -> Non
     assert shell("task", "remove", high).stdout == f"{high} is removed\n"
     assert shell("task", "remove", high).returncode == 1
     assert shell("task", "stats").stdout.splitlines()[0].split()[:2] == ["QUEUE", "READY"]
+
+
+def test_a_task_is_a_persons_only_when_nothing_speaks_for_an_agent(shell: Shell) -> None:
+    def pushed(**more: str) -> tuple[str, str]:
+        task = json.loads(shell.typed("task", "push", "reviews", "--json", **more))
+        return task["pushed_by"], task["origin"]
+
+    assert pushed()[1] == "human"
+    assert shell.json("task", "push", "reviews")["origin"] == "agent"  # in a pipe nobody types
+    assert pushed(CLAUDECODE="1")[1] == "agent"
+    assert pushed(**begin(shell, "ann")) == ("ann", "agent")
+    with shell.connect("bob"):  # a live session whose process has started this shell
+        assert pushed()[1] == "agent"
+    with shell.connect("cid", detached=True, metadata={"client_pid": os.getpid()}):
+        assert pushed()[1] == "agent"
+    by = [task["origin"] for task in shell.json("task", "list", "reviews")]
+    assert by == ["human", *["agent"] * 5]
+    assert "(a person)" in shell("task", "list", "reviews").stdout.splitlines()[1]
 
 
 def test_what_needs_a_session_that_lasts_refuses_without_one(shell: Shell) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from comity.origin import AGENT_MARKS
+from tests.cli.conftest import typed
 from tests.guard.clients import BIN, until
 
 if TYPE_CHECKING:
@@ -108,7 +110,10 @@ def test_a_persons_word_arrives_as_a_persons(machine: Machine) -> None:
     ann = machine.client("ann")
     assert data(machine, "say", "hello")["to"] == []
     ann.start()
-    assert data(machine, "say", "hello", session="")["origin"] == "human"
+    words = [str(BIN / "comity"), "say", "hello", "--json"]
+    environ = {name: value for name, value in machine.environ.items() if name not in AGENT_MARKS}
+    said = json.loads(typed(words, {**environ, "COMITY_PLUGINS": "comity_guard.cli"}, machine.repo))
+    assert said["origin"] == "human"
     run(machine, "say", "--urgent", "stop", CLAUDECODE="1")
     urgent = ann.edited("a.py").context
     assert "an agent), urgent message" in urgent

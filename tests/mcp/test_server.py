@@ -110,6 +110,7 @@ def test_a_task_is_claimed_finished_and_gone(desk: Desk) -> None:
     desk.peer.tasks.push("default", {"do": "this"})
     task, none = desk.call(("next_task", {}), ("next_task", {}))
     assert json.loads(task["payload"]) == {"do": "this"}
+    assert (task["queued_by"], task["origin"]) == ("peer", "agent")
     assert none is None
     (done, late) = desk.call(
         ("finish_task", {"task_id": task["id"], "result": '{"ok": true}'}),

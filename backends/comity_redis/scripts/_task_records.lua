@@ -14,21 +14,21 @@ end
 function T.read(id)
   local text = call('HGET', TASKS, id)
   if not text then return nil end
-  local status, queue, batch, key, rank, seq, most, pushed, attempts, since, due, ends, tok, gid, sid, inc, number,
-    duration, why = match(text, '^([rdbcfx])\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(%d+)\31(%d+)\31(%d+)\31(%d+)\31(%d+)'
+  local status, queue, batch, key, rank, seq, most, pushed, by, attempts, since, due, ends, tok, gid, sid, inc, number,
+    duration, why = match(text, '^([rdbcfx])\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(%d+)\31(%d+)\31(%d+)\31(%d+)\31([ah][^\31]*)\31(%d+)'
     .. '\31(%d+)\31(%d+)\31(%d+)\31(%d+)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(%d+)\31(%d+)\31([^\31]*)$')
   if not status then
     T.garbled()
     return nil
   end
   return {id = id, status = status, queue = queue, batch = batch, key = key, rank = rank, seq = seq,
-    most = tonumber(most), pushed = pushed, attempts = tonumber(attempts), since = since, due = tonumber(due),
+    most = tonumber(most), pushed = pushed, by = by, attempts = tonumber(attempts), since = since, due = tonumber(due),
     ends = tonumber(ends), token = tok, gid = gid, sid = sid, inc = inc, number = number,
     duration = tonumber(duration), why = why}
 end
 
 function T.text(t)
-  return table.concat({t.status, t.queue, t.batch, t.key, t.rank, t.seq, format('%.0f', t.most), t.pushed,
+  return table.concat({t.status, t.queue, t.batch, t.key, t.rank, t.seq, format('%.0f', t.most), t.pushed, t.by,
     format('%.0f', t.attempts), t.since, format('%.0f', t.due), format('%.0f', t.ends), t.token, t.gid, t.sid, t.inc,
     t.number, format('%.0f', t.duration), t.why}, FS)
 end

@@ -32,7 +32,7 @@ local function common()
   local id, of_queue = sub(member, #from + 24), FS .. 'q' .. FS .. queue
   local there = call('HMGET', TASKS, id, of_queue)
   local batch, constant, attempts, due, duration, why = match(there[1] or '',
-    '^r\31[^\31]*\31([^\31]*)(\31[^\31]*\31%d+\31%d+\31%d+\31%d+\31)(%d+)\31%d+\31(%d+)\31'
+    '^r\31[^\31]*\31([^\31]*)(\31[^\31]*\31%d+\31%d+\31%d+\31%d+\31[ah][^\31]*\31)(%d+)\31%d+\31(%d+)\31'
     .. '%d+\31%d+\31[^\31]*\31[^\31]*\31[^\31]*\31%d+\31(%d+)\31([^\31]*)$')
   if not batch then return nil end
   local of_batch = FS .. 'b' .. FS .. batch

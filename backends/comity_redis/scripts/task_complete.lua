@@ -13,7 +13,7 @@ local function common()
   local alive = call('ZSCORE', LIVE, o)
   if not alive or tonumber(alive) <= now then return nil end
   local queue, batch, constant, since, due, token, by, whose = match(call('HGET', TASKS, id) or '',
-    '^c\31([^\31]*)\31([^\31]*)\31\31(%d+\31%d+\31%d+\31%d+\31%d+)\31(%d+)\31(%d+)\0310\31(%d+)\31([^\31]*)\31'
+    '^c\31([^\31]*)\31([^\31]*)\31\31(%d+\31%d+\31%d+\31%d+\31[ah][^\31]*\31%d+)\31(%d+)\31(%d+)\0310\31(%d+)\31([^\31]*)\31'
     .. '([^\31]*\31[^\31]*)\31%d+\31%d+\31[^\31]*$')
   if not queue or token ~= ARGV[5] or by ~= gid or whose ~= o then return nil end
   if #call('ZRANGEBYLEX', LINES, '[p' .. FS .. id .. FS, '(p' .. FS .. id .. ' ', 'LIMIT', 0, 1) > 0 then return nil end

@@ -17,6 +17,7 @@ from comity.model import (
     QUEUES_LIMIT,
     Claimed,
     ClaimRequest,
+    Origin,
     SessionRef,
     Task,
     TaskPush,
@@ -58,6 +59,7 @@ class AsyncTasks:
         dedupe_key: str | None = None,
         depends_on: Iterable[str | Task] = (),
         batch: str | None = None,
+        by_hand: bool = False,
     ) -> Task:
         """Put a task into `queue` and return it; some session will claim it.
 
@@ -65,7 +67,9 @@ class AsyncTasks:
         seconds for which it is not claimed. `max_attempts`: so often it is claimed before it is dead. `dedupe_key`:
         while a task of the queue with this key is neither done nor dead, that task is returned and nothing is pushed.
         `depends_on`: tasks, or their ids, that must be done first; when one of them is dead or removed, this one is
-        dead as well, and says so in its `error`. `batch`: a name under which results are found together.
+        dead as well, and says so in its `error`. `batch`: a name under which results are found together. `by_hand`: for
+        front ends of people, that a person queues it: `Task.origin` is then ``human``, unless it is seen that this
+        process works for an agent (`comity.origin`; one more round trip).
 
         A call that is cancelled, or raises `BackendUnavailable`, takes the task back unless it was claimed already.
         Raises `NoSuchTask` or `TaskRefused` (a dependency is unknown, or dead), `SessionLost`, `AccessDenied`,
@@ -88,8 +92,18 @@ class AsyncTasks:
             dedupe_key="" if dedupe_key is None else check_name("dedupe_key", dedupe_key),
             depends_on=needed,
             batch="" if batch is None else check_name("batch", batch),
+            origin=await self._origin() if by_hand else Origin.AGENT,
         )
         return (await space.seam.arun(space.backend.tasks.push(push))).task
+
+    async def _origin(self) -> Origin:
+        """Say whether to believe that a person is at work here."""
+        from comity.origin import origin_of
+
+        space = self._space
+        if space.session.attached:
+            return Origin.AGENT
+        return origin_of((await space.seam.arun(space.backend.presence.members(None))).sessions or ())
 
     def claim(
         self,

@@ -61,7 +61,7 @@ def list_(
     elif not tasks:
         out(f"no such tasks in namespace {clean(me.namespace)} of {clean(me.backend.url)}")
     else:
-        head = ["TASK", "QUEUE", "STATUS", "FOR", "PRIORITY", "ATTEMPTS", "SESSION", "PAYLOAD"]
+        head = ["TASK", "QUEUE", "STATUS", "FOR", "PRIORITY", "ATTEMPTS", "PUSHED BY", "SESSION", "PAYLOAD"]
         table(head, [_row(task, now) for task in tasks])
 
 
@@ -115,6 +115,7 @@ def _row(task: "Task", now: int) -> list[Cell]:
         span(max(now - task.since_ms, 0) / 1000),
         str(task.priority),
         f"{task.attempts}/{task.max_attempts}",
+        clean(queued_by(task), 90),
         clean(task.agent_id or "-", 80),
         clean(said, 80),
     ]
@@ -139,6 +140,11 @@ def _counts(counts: "TaskStats") -> dict[str, object]:
     }
 
 
+def queued_by(task: "Task") -> str:
+    """Say whose task it is: the session that pushed it, and that a person did so if one did."""
+    return f"{task.pushed_by or '-'}{' (a person)' if task.origin == 'human' else ''}"
+
+
 def facts(task: "Task") -> dict[str, object]:
     """Return a task as JSON has it."""
     return {
@@ -153,6 +159,8 @@ def facts(task: "Task") -> dict[str, object]:
         "agent_id": task.agent_id,
         "token": task.token,
         "error": task.error,
+        "pushed_by": task.pushed_by,
+        "origin": task.origin.value,
         "pushed": task.pushed.isoformat(),
         "since": task.since.isoformat(),
         "due": None if task.due is None else task.due.isoformat(),

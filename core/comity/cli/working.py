@@ -11,7 +11,7 @@ from comity.cli.options import Json, Namespace, Target, Url, examples, target
 from comity.cli.payload import GIVEN, AsText, payload
 from comity.cli.screen import clean, err, out
 from comity.cli.session import seconds
-from comity.cli.tasks import TASK, facts
+from comity.cli.tasks import TASK, facts, queued_by
 
 if TYPE_CHECKING:
     from comity import Claim, Coordinator
@@ -60,6 +60,8 @@ def push(
     json: Json = False,
 ) -> None:
     """Put a task into a queue, and show its id."""
+    from comity.origin import at_terminal
+
     at = target(ctx, url, namespace, json)
     value = payload(given, as_text=text)
     with at.acting() as me:
@@ -72,6 +74,7 @@ def push(
             dedupe_key=dedupe_key,
             depends_on=depends_on or (),
             batch=batch,
+            by_hand=at_terminal(),
         )
     out(js.dumps(facts(task)) if at.json else clean(task.id))
 
@@ -105,10 +108,12 @@ def claim(
         raise typer.Exit(tell("NoTask", f"no task of {named} is ready", Exit.NOT_HAD, as_json=at.json))
     told = {"id": claimed.id, "queue": claimed.queue, "token": claimed.token, "payload": claimed.payload}
     if at.json:
+        told |= {"pushed_by": claimed.task.pushed_by, "origin": claimed.task.origin.value}
         out(js.dumps({**told, "attempt": claimed.task.attempts, "max_attempts": claimed.task.max_attempts}))
         return
+    by = clean(queued_by(claimed.task), 90)
     attempt = f"attempt {claimed.task.attempts} of {claimed.task.max_attempts}"
-    out(f"claimed {clean(claimed.id)} of {clean(claimed.queue)} ({attempt}, token {claimed.token})")
+    out(f"claimed {clean(claimed.id)} of {clean(claimed.queue)} ({attempt}, token {claimed.token}), pushed by {by}")
     out(js.dumps(claimed.payload))
 
 

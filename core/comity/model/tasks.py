@@ -42,13 +42,23 @@ class TaskStatus(enum.StrEnum):
     """Its attempts are used up, its failure was final, or a task it depends on is dead. Kept until removed."""
 
 
+class Origin(enum.StrEnum):
+    """Who set something going."""
+
+    HUMAN = "human"
+    """A person at a terminal, as far as the program they used could tell. No proof; see `comity.origin`."""
+    AGENT = "agent"
+    """A program, or nobody knows."""
+
+
 @attrs.frozen
 class TaskPush:
     """One task to be pushed.
 
     `task_id` is unique for ever and the identity of the task. `payload` is JSON text. `priority`: larger
     first. `delay_ms`: not to be claimed before. `dedupe_key`: "" for none; else taken in the queue
-    until its task is done or dead. `depends_on`: ids of tasks that must be done first. `batch`: "" for none.
+    until its task is done or dead. `depends_on`: ids of tasks that must be done first. `batch`: "" for none. `origin`
+    is what the pushing program says; who pushed it the store takes from the `session`, which it checks.
     """
 
     task_id: str
@@ -61,6 +71,7 @@ class TaskPush:
     dedupe_key: str = ""
     depends_on: tuple[str, ...] = ()
     batch: str = ""
+    origin: Origin = Origin.AGENT
 
 
 @attrs.frozen
@@ -68,8 +79,9 @@ class Task:
     """A task as the read saw it.
 
     `attempts`: how often it was claimed, the present claim included. `agent_id`: who has it, or had it
-    last, with the attempt's `token`. `error`: why its last attempt failed, or why it is dead. Of
-    texts, "" stands for none.
+    last, with the attempt's `token`. `error`: why its last attempt failed, or why it is dead. `pushed_by`: the agent id
+    of the session that pushed it, which the pushing step knew to be that session; `origin`: whether a person queued it
+    by hand or an agent did, which that session's program said (see `Origin`). Of texts, "" stands for none.
     """
 
     id: str
@@ -87,6 +99,8 @@ class Task:
     since_ms: int = 0
     due_ms: int = 0
     duration_ms: int = 0
+    pushed_by: str = ""
+    origin: Origin = Origin.AGENT
     payload_json: bytes = attrs.field(default=b"null", repr=False)
     result_json: bytes | None = attrs.field(default=None, repr=False)
 

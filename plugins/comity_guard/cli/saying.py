@@ -1,11 +1,11 @@
 """``comity say``: a person's word to the sessions of a repository."""
 
 import json as js
-import os
 from typing import Annotated
 
 import typer
 
+from comity.cli.hand import origin
 from comity.cli.options import Json, Namespace, Url, examples, target
 from comity.cli.screen import clean, out
 from comity_guard.cli.places import repository_of
@@ -16,8 +16,6 @@ EPILOG = examples(
     'comity say --to claude-amber-fox-3f2a --urgent "stop, the migration runs"\nto one, at its next tool call',
 )
 _KEPT_SECONDS = 86_400.0
-_AGENTS = ("COMITY_SESSION", "CLAUDECODE", "CODEX_SANDBOX")
-"""Where one of these is set, an agent's shell says it and not a person. That keeps honest agents honest, no more."""
 
 
 def say(
@@ -33,15 +31,16 @@ def say(
 ) -> None:
     """Send a message to the sessions of this repository; it is kept for a day until it was shown."""
     at = repository_of(target(ctx, url, namespace, json))
-    origin = "agent" if any(os.environ.get(name) for name in _AGENTS) else "human"
-    kind, data = (URGENT if urgent else MESSAGE), {"text": text, "origin": origin}
+    kind = URGENT if urgent else MESSAGE
     with at.acting() as me:
+        by = origin(me).value
+        data = {"text": text, "origin": by}
         if to is not None:
             me.signals.send(to, kind, data, ttl=_KEPT_SECONDS)
             told = [to]
         else:
             told = sorted(me.signals.broadcast(kind, data, ttl=_KEPT_SECONDS).delivered)
     if at.json:
-        out(js.dumps({"to": told, "origin": origin}))
+        out(js.dumps({"to": told, "origin": by}))
     else:
         out(f"said to {clean(', '.join(told))}" if told else "nobody is here to hear it")

@@ -30,6 +30,7 @@ class CancelledClaims(AsyncFlowTests):
             await ann.tasks.claim("work")
 
         async for done in cancelled_everywhere(claim):
+            await stage.settle()
             found = await bob.tasks.get(task.id)
             assert found is not None
             assert (found.status, found.attempts) == (("claimed", 1) if done else ("ready", 0))
@@ -64,6 +65,7 @@ class CancelledClaims(AsyncFlowTests):
             await ann.tasks.push("work")
 
         async for done in cancelled_everywhere(push):
+            await stage.settle()
             assert (await bob.tasks.stats("work")).ready == int(done)
 
     @rule("X5", "T3")

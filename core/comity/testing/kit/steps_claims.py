@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comity.model import Claimed, Ended, NoTask
+from comity.model import Claimed, Ended, NoTask, Origin
 from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import SHORT, Stage, StepTests
 from comity.testing.kit.work import (
@@ -14,6 +14,7 @@ from comity.testing.kit.work import (
     LONG_MS,
     READY,
     a_claim,
+    a_push,
     ask,
     claim,
     complete,
@@ -23,6 +24,7 @@ from comity.testing.kit.work import (
     listed,
     none_ready,
     push,
+    pushed,
     status,
     wait,
     withdraw,
@@ -261,6 +263,31 @@ class ClaimSteps(StepTests):
         stage.run(stage.backend.presence.depart(bob))
         push(stage, ann)
         assert stage.hears(ear, WakeKind.TASK).request_id == request.request_id
+
+    # ------------------------------------------------------------------------------- whose they are
+
+    @rule("T1")
+    def test_a_task_says_who_pushed_it_and_whether_a_person_did(self, stage: Stage) -> None:
+        ann, bob = stage.session("ann"), stage.session("bob")
+        told, twin = a_push(stage, ann, origin=Origin.HUMAN, dedupe_key="k"), a_push(stage, bob, dedupe_key="k")
+        for each in (told, told, twin):  # the first of a key is whose task it is
+            task = pushed(stage, each).task
+            assert (task.id, task.pushed_by, task.origin) == (told.task_id, "ann", "human")
+        later = push(stage, bob, depends_on=(told.task_id,), batch="b")
+        assert (get(stage, later).pushed_by, get(stage, later).origin) == ("bob", "agent")
+        stage.run(stage.backend.presence.depart(ann))  # it is a fact about the task, not about a live session
+        lost = claim(stage, bob, max_runtime_ms=BRIEF_MS)
+        assert (lost.task.pushed_by, lost.task.origin) == ("ann", "human")
+        stage.until(lambda: not none_ready(stage, bob))
+        (own,) = stage.run(stage.backend.tasks.own(bob))
+        assert (own.task.id, own.task.pushed_by, own.task.origin) == (told.task_id, "ann", "human")
+        assert complete(stage, bob, own).ok
+        assert fail(stage, bob, claim(stage, bob), retry_ms=None).status is DEAD
+        assert stage.run(stage.backend.tasks.retry(bob, stage.new("retry"), later)).pushed_by == "bob"
+        assert fail(stage, bob, claim(stage, bob), retry_ms=None).status is DEAD
+        (dead,) = stage.run(stage.backend.tasks.results("b", "", 10)).tasks
+        (done,) = stage.run(stage.backend.tasks.listing("work", DONE, "", 10)).tasks
+        assert (dead.pushed_by, dead.origin, done.pushed_by, done.origin) == ("bob", "agent", "ann", "human")
 
     @rule("T4", "S13")
     def test_own_lists_the_claims_that_stand(self, stage: Stage) -> None:

@@ -207,6 +207,8 @@ class Work:
             agent_id=self.claimer.agent_id if self.claimer else "",
             token=self.token,
             error=self.error,
+            pushed_by=push.session.agent_id,
+            origin=push.origin,
             pushed_ms=self.pushed_ms,
             since_ms=self.since_ms,
             due_ms=self.due_ms if self.status is TaskStatus.DELAYED else 0,

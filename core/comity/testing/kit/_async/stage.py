@@ -93,11 +93,11 @@ class AsyncFlowStage:
         await until(waits)
         return beside
 
-    async def left_over(self, coordinator: AsyncCoordinator, name: str = "lock") -> list[str]:
-        """Return who holds or waits for a lock, as the store has it.
+    async def settle(self) -> None:
+        """Let the store be rid of what interrupted calls left.
 
         A store that took longer than an interrupted call waits for it (0.1 s) is rid of the rest with the next
-        heartbeat (X5): that one is sent first. Where the store answered in time, there is no rest.
+        heartbeat (X5): that one is sent here. Where the store answered in time, there is no rest.
         """
         from comity.testing.kit._colour._async import pause
 
@@ -108,6 +108,10 @@ class AsyncFlowStage:
                 await pause(0.02)
                 if not len(unsettled):
                     break
+
+    async def left_over(self, coordinator: AsyncCoordinator, name: str = "lock") -> list[str]:
+        """Return who holds or waits for a lock, as the store has it, after what is unsettled."""
+        await self.settle()
         view = await coordinator._space.seam.arun(coordinator.backend.locks.view(name))  # noqa: SLF001
         return [holder.agent_id for holder in view.holders] + [waiter.agent_id for waiter in view.contenders]
 

@@ -95,11 +95,11 @@ class FlowStage:
         until(waits)
         return beside
 
-    def left_over(self, coordinator: Coordinator, name: str = "lock") -> list[str]:
-        """Return who holds or waits for a lock, as the store has it.
+    def settle(self) -> None:
+        """Let the store be rid of what interrupted calls left.
 
         A store that took longer than an interrupted call waits for it (0.1 s) is rid of the rest with the next
-        heartbeat (X5): that one is sent first. Where the store answered in time, there is no rest.
+        heartbeat (X5): that one is sent here. Where the store answered in time, there is no rest.
         """
         from comity.testing.kit._colour._sync import pause
 
@@ -110,6 +110,10 @@ class FlowStage:
                 pause(0.02)
                 if not len(unsettled):
                     break
+
+    def left_over(self, coordinator: Coordinator, name: str = "lock") -> list[str]:
+        """Return who holds or waits for a lock, as the store has it, after what is unsettled."""
+        self.settle()
         view = coordinator._space.seam.run(coordinator.backend.locks.view(name))  # noqa: SLF001
         return [holder.agent_id for holder in view.holders] + [waiter.agent_id for waiter in view.contenders]
 
