@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 BACKENDS = "comity.backends"
 PLUGINS = "comity.plugins"
@@ -37,4 +37,10 @@ def forget() -> None:
 def origin(entry_point: EntryPoint) -> str:
     """Name the distribution of an entry point, for people."""
     dist = entry_point.dist
-    return "an unknown distribution" if dist is None else f"{dist.name} {dist.version}"
+    return "an unknown distribution" if dist is None else _title(dist)
+
+
+@functools.cache
+def _title(dist: Distribution) -> str:
+    """Name and version; remembered, for either parses the distribution's whole metadata."""
+    return f"{dist.name} {dist.version}"
