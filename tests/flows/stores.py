@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from comity.testing.kit.stage import MakeBackend
     from tests.servers import Servers
 
-EVERY = ["model", "fakeredis", "sqlite", "redis 6.2", "redis 7.0", "redis 8.2"]
 EACH_KIND = ["sqlite", "redis 7.0"]
+FAKE = pytest.param("fakeredis", marks=pytest.mark.slow)
+OTHERS = [FAKE, *(pytest.param(f"redis {version}", marks=pytest.mark.slow) for version in ("6.2", "8.2"))]
+"""Flows do not see which server performs their steps, and the steps are played on all: these are for the slow run."""
 
 
 def opener(kind: str, folder: Path, servers: Servers) -> MakeBackend:
@@ -37,7 +39,7 @@ def opener(kind: str, folder: Path, servers: Servers) -> MakeBackend:
 class OnEveryStore:
     """All that Comity runs on."""
 
-    @pytest.fixture(params=EVERY)
+    @pytest.fixture(params=["model", *EACH_KIND, *OTHERS])
     def make_backend(self, request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Servers) -> MakeBackend:
         return opener(request.param, tmp_path, redis_servers)
 
@@ -45,7 +47,7 @@ class OnEveryStore:
 class OnServers:
     """An in-process server and a real one: for rules that the model and the file are held to by `FlowContract`."""
 
-    @pytest.fixture(params=["fakeredis", "redis 7.0"])
+    @pytest.fixture(params=[FAKE, "redis 7.0"])
     def make_backend(self, request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Servers) -> MakeBackend:
         return opener(request.param, tmp_path, redis_servers)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.model.subjects import Open
     from tests.servers import Servers
 
-QUICK, QUICK_PART, THOROUGH = 100, 25, 5000
+QUICK, QUICK_PART, THOROUGH = 40, 10, 5000
 SESSIONS = ("announce", "depart", "die", "reap", "again")
 PARTS = {"signals": (*SESSIONS, "send", "broadcast", "receive", "acknowledge")}
 """Rules to be played among themselves besides: each then comes often enough to meet the others."""

@@ -92,7 +92,7 @@ BUGS = {
 
 @pytest.mark.parametrize("rules", sorted({*BUGS.values()}), ids=" ".join)
 def test_without_a_bug_the_same_sequences_show_no_difference(rules: tuple[str, ...], tmp_path: Path) -> None:
-    play(sqlite_opener(tmp_path / "comity.db"), ENOUGH // 4, SEED, shrink=False, rules=rules)
+    play(sqlite_opener(tmp_path / "comity.db"), ENOUGH // 10, SEED, shrink=False, rules=rules)
 
 
 @pytest.mark.timeout(180)
