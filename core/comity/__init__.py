@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from comity.presence import Left as Left
     from comity.presence import Snapshot as Snapshot
     from comity.presence import Updated as Updated
+    from comity.probes import Probe as Probe
     from comity.state import StateEntry as StateEntry
     from comity.state import StateGone as StateGone
     from comity.state import StatePut as StatePut
@@ -171,6 +172,7 @@ _HOMES = {
     "patterns": "Pattern PatternStatus",
     "ports": "Backend Capability",
     "presence": "Joined Left Snapshot Updated",
+    "probes": "Probe",
     "state": "StateEntry StateGone StatePut StateSnapshot",
     "strategies": "Strategy",
     "tasks": "FinishedPage",

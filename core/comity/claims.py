@@ -53,6 +53,7 @@ class ClaimState:
         self.request_id = request_id
         self.adopted = False
         """Whether another process that acts for the session may have claimed it."""
+        self.told = False
         self._ref, self._watchdog = ref, watchdog
         self._expires_at = expires_at
         self._lost: str | None = None

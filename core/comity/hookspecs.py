@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from comity.jobs import Job
     from comity.model import ConflictResult, Finding, SessionInfo
     from comity.patterns import Pattern
+    from comity.ports import Backend
+    from comity.probes import Probe
     from comity.strategies import Strategy
 
 hookspec = pluggy.HookspecMarker("comity")
@@ -40,6 +42,14 @@ def comity_strategies() -> Mapping[str, Strategy]:  # type: ignore[empty-body]
     """Offer conflict strategies by name, for ``strategy="name"``.
 
     Called once, while the coordinator is made. A name that is taken already is refused.
+    """
+
+
+@hookspec
+def comity_probes(backend: Backend) -> Sequence[Probe]:  # type: ignore[empty-body]
+    """Offer probes, which are told of each step performed, each wait in line and each loss, by whoever acted.
+
+    Called once, while the coordinator is made, with the backend that it will use (its ``url`` shows no password).
     """
 
 

@@ -6,6 +6,7 @@ at the first implementation that raises.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import threading
@@ -21,6 +22,7 @@ from comity.errors import BadInput, NameTaken, UnknownStrategy
 from comity.jobs import check_jobs
 from comity.logs import log
 from comity.names import check_name
+from comity.probes import GuardedProbe
 from comity.registry import HOOKS, Registry, checked_strategy
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from comity.jobs import Job
     from comity.model import ConflictResult, ConflictStrategy, Finding, SessionInfo
     from comity.patterns import Pattern
+    from comity.ports import Backend
+    from comity.probes import Probe
     from comity.registry import Implementation, PluginInfo
     from comity.strategies import Strategy
 
@@ -142,6 +146,18 @@ class PluginHost:
         return name, strategy
 
     # One method per hook, in call order
+
+    def probes(self, backend: Backend) -> tuple[Probe, ...]:
+        """Ask the plugins for probes, at once; each is guarded: one that raises harms nobody else."""
+        found: list[Probe] = []
+        for impl in self._implementations["comity_probes"]:
+            failed = functools.partial(self._failed, impl)
+            recovered = functools.partial(self._succeeded, impl)
+            try:
+                found += [GuardedProbe(probe, failed, recovered) for probe in impl.call({"backend": backend})]
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - other plugins' probes stay
+                self._failed(impl, error)
+        return tuple(found)
 
     def cli_commands(self, reserved: Iterable[str] = ()) -> dict[str, Callable[..., Any]]:
         """Ask the plugins for subcommands, at once; one named like another or like a `reserved` one is refused."""
@@ -334,14 +350,18 @@ class PluginHost:
         else:
             self._succeeded(impl, started)
 
-    def _succeeded(self, impl: Implementation, started: float) -> None:
-        self._registry.trace(f"called {impl.label} in {(time.monotonic() - started) * 1000:.1f} ms")
+    def _succeeded(self, impl: Implementation, started: float | None = None) -> None:
+        if started is not None:
+            self._registry.trace(f"called {impl.label} in {(time.monotonic() - started) * 1000:.1f} ms")
         with self._guard:
             if tally := self._tallies.get((impl.plugin, impl.hook)):
                 tally.in_a_row = 0
 
-    def _failed(self, impl: Implementation, error: BaseException, *, once: bool = False) -> None:
-        """Count and log a failure; of a hook that is asked over and over the same one is logged `once`."""
+    def _failed(self, impl: Implementation, error: BaseException, *, once: bool = False) -> bool:
+        """Count and log a failure, tell whether it was one too many.
+
+        Of a hook that is asked over and over the same one is logged `once`.
+        """
         self._registry.trace(f"called {impl.label}: raised {error!r}")
         with self._guard:
             tally = self._tallies.setdefault((impl.plugin, impl.hook), _Tally())
@@ -349,7 +369,7 @@ class PluginHost:
             tally.error, tally.count, tally.in_a_row = repr(error), tally.count + 1, tally.in_a_row + 1
             skipped = tally.skipped
         if known:
-            return
+            return skipped
         log(
             logging.WARNING,
             "plugin_failed",
@@ -359,3 +379,4 @@ class PluginHost:
             skipped=skipped,
             exc_info=error,
         )
+        return skipped

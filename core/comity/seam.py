@@ -6,7 +6,8 @@ A step that was interrupted (KeyboardInterrupt, a cancelled task) or whose outco
 is undone at once where the store answers within 0.1 s; what is still open then stays in `Unsettled` and is
 carried by every heartbeat until the store has answered it (X5).
 
-Interceptors wrap every attempt: tracing and injected faults hang here and nowhere else.
+Interceptors wrap every attempt: injected faults hang here and nowhere else. Probes (`comity.probes`) are told of
+every step after it was performed: so tracing and counting.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from comity.ops import Effect, Op
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from comity.errors import ClaimLost, LockLost
+    from comity.probes import Probe
 
 T = TypeVar("T")
 
@@ -76,9 +80,11 @@ class Unsettled:
 class Seam:
     """Performs steps for one coordinator. `deadline`: seconds a call may take when it names none."""
 
-    def __init__(self, deadline: float, interceptors: Sequence[Interceptor] = ()) -> None:
+    def __init__(self, deadline: float, interceptors: Sequence[Interceptor] = (), probes: Sequence[Probe] = ()) -> None:
         self.deadline = deadline
         self.interceptors = tuple(interceptors)
+        self.probes = tuple(probes)
+        """Must not raise; those of plugins are guarded."""
         self.unsettled = Unsettled()
         self.closing = False
         """Whether the session is about to depart because all is being closed."""
@@ -97,22 +103,28 @@ class Seam:
         """
         budget = self.deadline if seconds is None else seconds
         started = time.monotonic()
+        attempt = 0
         try:
-            attempt = 0
             while True:
                 left = budget - (time.monotonic() - started)
                 try:
-                    return self._perform(op, max(left, 0.0), attempt)
+                    answer = self._perform(op, max(left, 0.0), attempt)
                 except BackendUnavailable as error:
                     self._stopped.wait(self._pause(op, error, attempt, started, budget, undo=undo))
+                else:
+                    if self.probes:
+                        self._report(op, attempt, started, answer)
+                    return answer
                 attempt += 1
         except ComityError as error:
+            self._report(op, attempt, started, None, error)
             self._tell(error)
             raise
-        except BaseException:
+        except BaseException as error:
             leftover = self._leftover(op, undo=undo)
             if leftover is not None:
                 self.settle(leftover)
+            self._report(op, attempt, started, None, error)
             raise
 
     async def arun(self, op: Op[T], seconds: float | None = None, *, undo: bool = True) -> T:
@@ -121,28 +133,48 @@ class Seam:
 
         budget = self.deadline if seconds is None else seconds
         started = time.monotonic()
+        attempt = 0
         try:
-            attempt = 0
             while True:
                 left = budget - (time.monotonic() - started)
                 try:
-                    return await self._aperform(op, max(left, 0.0), attempt)
+                    answer = await self._aperform(op, max(left, 0.0), attempt)
                 except BackendUnavailable as error:
                     await asyncio.sleep(self._pause(op, error, attempt, started, budget, undo=undo))
+                else:
+                    if self.probes:
+                        self._report(op, attempt, started, answer)
+                    return answer
                 attempt += 1
         except ComityError as error:
+            self._report(op, attempt, started, None, error)
             self._tell(error)
             raise
-        except BaseException:
+        except BaseException as error:
             leftover = self._leftover(op, undo=undo)
             if leftover is not None:
                 await self.asettle(leftover)
+            self._report(op, attempt, started, None, error)
             raise
 
     def _tell(self, error: ComityError) -> None:
         """Say that all was closed where that is why the store refused: it departed under the call (X9)."""
         if self.closing and isinstance(error, SessionLost):
             raise Closed from error
+
+    def _report(
+        self, op: Op[object], attempt: int, started: float, answer: object, error: BaseException | None = None
+    ) -> None:
+        """Let the probes know how a step went whose last attempt had that number."""
+        if self.probes:
+            seconds = time.monotonic() - started
+            for probe in self.probes:
+                probe.step(op, attempt + 1, seconds, answer, error)
+
+    def lost(self, error: LockLost | ClaimLost | SessionLost) -> None:
+        """Let the probes know of a loss."""
+        for probe in self.probes:
+            probe.loss(error)
 
     def settle(self, op: Op[object]) -> bool:
         """Perform a step that must be answered some day; keep it open when the store is away. True: done."""
@@ -214,21 +246,29 @@ class Seam:
         return op.undo(None) if undo and op.effect is Effect.WRITE else None
 
     def _try(self, op: Op[object], seconds: float) -> bool:
+        started = time.monotonic()
         try:
-            self._perform(op, seconds, 0)
-        except BackendUnavailable:
+            answer = self._perform(op, seconds, 0)
+        except BackendUnavailable as error:
+            self._report(op, 0, started, None, error)
             return False
-        except ComityError:
-            pass  # a refusal is an answer: there is nothing left to undo
+        except ComityError as error:  # a refusal is an answer: there is nothing left to undo
+            self._report(op, 0, started, None, error)
+        else:
+            self._report(op, 0, started, answer)
         self.unsettled.discard(op)
         return True
 
     async def _atry(self, op: Op[object], seconds: float) -> bool:
+        started = time.monotonic()
         try:
-            await self._aperform(op, seconds, 0)
-        except BackendUnavailable:
+            answer = await self._aperform(op, seconds, 0)
+        except BackendUnavailable as error:
+            self._report(op, 0, started, None, error)
             return False
-        except ComityError:
-            pass
+        except ComityError as error:
+            self._report(op, 0, started, None, error)
+        else:
+            self._report(op, 0, started, answer)
         self.unsettled.discard(op)
         return True

@@ -312,6 +312,7 @@ class OwnSession:
         self.holdings.lose_all(f"its session is over ({reason})")
         self.claims.lose_all(f"its session is over ({reason})")
         self.plugins.session_lost(self.info, reason)
+        self.seam.lost(self.lost())
         for callback in callbacks:
             self.dispatcher.submit(callback, self.lost())
         self.dispatcher.submit(self.when_lost)
@@ -387,6 +388,7 @@ class OwnSession:
         self.holdings.remove(lease)
         if not lease.told:
             lease.told = True
+            self.seam.lost(error)
             for name in lease.names:
                 self.plugins.lock_lost(name, lease.token, reason)
 
@@ -396,6 +398,9 @@ class OwnSession:
         for callback in claim.take_callbacks():
             self.dispatcher.submit(callback, error)
         self.claims.remove(claim)
+        if not claim.told:
+            claim.told = True
+            self.seam.lost(error)
 
     def on_lost(self, callback: Callable[[SessionLost], object]) -> Callable[[], None]:
         """Call `callback(error)` when the session is lost, off the caller's thread; return its remover."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from tests.benchmarks import hooking, locking, presence, serving, sharing, signalling, tasks
+from tests.benchmarks import hooking, locking, observing, presence, serving, sharing, signalling, tasks
 from tests.servers import Servers
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ MEASUREMENTS: dict[str, Callable[[Server, Path, float], list[Table]]] = {
     "import": presence.importing,
     "hook": hooking.hooks,
     "service": serving.serving,
+    "otel": observing.observing,
 }
 
 

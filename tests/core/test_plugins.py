@@ -66,6 +66,7 @@ def test_every_lifecycle_hook_has_a_typed_method_that_passes_its_arguments_on(
     host = host_of(recorder)
     assert set(CALLS) == set(HOOKS) - {
         "comity_strategies",
+        "comity_probes",
         "comity_cli_commands",
         "comity_service_jobs",
         "comity_findings",

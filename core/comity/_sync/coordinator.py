@@ -87,7 +87,7 @@ class Coordinator:
         home = Home()
         self._dispatcher = Dispatcher(loop=home.loop)
         host = PluginHost(plugins=plugins, strategies=strategies, dispatcher=self._dispatcher, settings=settings)
-        seam = Seam(settings.deadline, interceptors)
+        seam = Seam(settings.deadline, interceptors, host.probes(backend))
         session = OwnSession(backend, seam, info, self._dispatcher, host, outlives=outlived)
         self._heart = Heart(session, rejoin=rejoin, rejoined=self._rejoined)
         self._ear = Ear(session, self._heart)

@@ -11,6 +11,7 @@ import attrs
 from comity._colour._sync import Flag
 from comity.errors import BackendUnavailable, Deadlock, LockLost, LockTimeout
 from comity.model import PLACE_LOST, Deadlocked, Ended, Granted, Queued
+from comity.names import OWN_KEYS
 from comity.seam import UNDO_SECONDS
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Wait:
         self._until, self._contender = until, contender
         self._flag = Flag()
         self._holders: tuple[Holder, ...] = ()
-        self._began = space.session.now()
+        self._began = self._asked = space.session.now()
         self.queued = False
         """Whether it has stood in the queue."""
         self.told: Settable | None = None
@@ -72,6 +73,7 @@ class Wait:
         However it ends without a grant, nothing of the request stays held or queued.
         """
         space = self._space
+        self._asked = sent
         try:
             self._register()
             space.ear.attend()
@@ -81,16 +83,27 @@ class Wait:
                     granted, sent = self._wait(answer, sent)
                     taken = self._take(granted, sent)
                     if taken is not None:
+                        self._report(None)
                         return taken
                     answer, sent = self._ask()
-        except LockTimeout:
+        except LockTimeout as error:
+            self._report(error)
             raise  # has withdrawn
-        except BaseException:
+        except BaseException as error:
             self._give_up()
+            self._report(error)
             raise
         finally:
             space.session.holdings.forget_wait(self._request.request_id)
             space.ear.attend()
+
+    def _report(self, error: BaseException | None) -> None:
+        """Let the probes know how it ended, unless it was no wait: one that had no time, or the library's own."""
+        had_none = self._until is not None and self._until <= self._asked
+        if had_none or self._names[0].startswith(OWN_KEYS):
+            return
+        for probe in self._space.seam.probes:
+            probe.wait(self._request, self._space.session.now() - self._asked, error)
 
     def _register(self) -> None:
         self._waiter = self._space.session.holdings.await_grant(self._request.request_id, self._flag, self._began)
