@@ -23,6 +23,11 @@ ORIGIN: Final = {b"h": Origin.HUMAN, b"a": Origin.AGENT}
 LETTERS: Final = {status: letter.decode() for letter, status in STATUS.items()}
 
 
+def text(field: bytes) -> str:
+    """Read a field of text, whoever wrote it."""
+    return field.decode(errors="replace")
+
+
 def task(task_id: str, record: bytes, payload: bytes | None, result: bytes | None = None) -> Task:
     """Read a task's record. Raises ValueError or KeyError on anything else."""
     fields = record.split(FS)
@@ -33,21 +38,21 @@ def task(task_id: str, record: bytes, payload: bytes | None, result: bytes | Non
         raise ValueError("it has no payload")
     return Task(
         task_id,
-        queue.decode(),
+        text(queue),
         status,
         MAX_RANK - int(rank),
         int(attempts),
         int(most),
-        batch.decode(),
-        key.decode(),
-        agent_id.decode(),
+        text(batch),
+        text(key),
+        text(agent_id),
         int(token),
-        why.decode(),
+        text(why),
         int(pushed),
         int(since),
         int(due) if status is TaskStatus.DELAYED else 0,
         int(duration),
-        by[1:].decode(),
+        text(by[1:]),
         ORIGIN[by[:1]],
         payload,
         result,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**63
 """Stream ids are larger than any number of an end; a position may say anything."""
+_CLAIM_PARTS = 2
 _WIDTHS = {
     TaskStatus.READY: (5, 16),
     TaskStatus.DELAYED: (14, 16),
@@ -147,7 +148,8 @@ class RedisTaskViews:
             if deadline is None or float(deadline) <= at_us // 1000:
                 reason = why[1:] if why and why[:1] == b"!" else b"" if deadline is None else b"expired"
                 raise lost(session, [b"L", reason])
-            claims = dict(entry[len(mine.encode()) + 1 :].decode().split(FS)[::-1] for entry in entries)
+            parts = [entry[len(mine.encode()) + 1 :].decode(errors="replace").split(FS) for entry in entries]
+            claims = {part[1]: part[0] for part in parts if len(part) == _CLAIM_PARTS}
             if not claims:
                 return ()
             answer = yield self._records("tasks.own", list(claims))

@@ -9,7 +9,7 @@ from comity.model import Claimed, ClaimEnd, Ended, NoTask, Pushed, Task, TaskSta
 from comity_redis.keys import plain
 from comity_redis.presence import lost
 from comity_redis.records import MAX_RANK
-from comity_redis.task_records import STATUS, task
+from comity_redis.task_records import STATUS, task, text
 from comity_redis.task_views import RedisTaskViews
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class RedisTasks(RedisTaskViews):
                 return Pushed(task(task_id, answer[1], push.payload), at_us=answer[2])
             if kind == b"T":
                 _, other, record, payload, at_us = answer
-                return Pushed(task(other.decode(), record, payload), new=False, at_us=at_us)
+                return Pushed(task(text(other), record, payload or b"null"), new=False, at_us=at_us)
             if kind == b"G":
                 return Pushed(Task(task_id, push.queue, TaskStatus.DONE), at_us=answer[1])
             if kind == b"L":
@@ -80,7 +80,7 @@ class RedisTasks(RedisTaskViews):
             kind = answer[0]
             if kind == b"C":
                 _, task_id, record, payload, left, at_us = answer
-                found = task(task_id.decode(), record, b"null" if payload is None else payload)
+                found = task(text(task_id), record, payload)
                 return Claimed(found, request.request_id, None if left < 0 else left, at_us)
             if kind == b"N":
                 return NoTask(None if answer[1] < 0 else answer[1], answer[2])
@@ -147,7 +147,7 @@ class RedisTasks(RedisTaskViews):
         def parse(answer: list[Any]) -> Task:
             kind = answer[0]
             if kind == b"K":
-                return task(task_id, answer[1], answer[2])
+                return task(task_id, answer[1], answer[2] or b"null")
             if kind == b"L":
                 raise lost(session, answer)
             if kind == b"S":

@@ -16,7 +16,7 @@ from comity.model import (
     slice_after,
     slice_key,
 )
-from comity_sqlite.work import STATUS, S, Work, claims_of, work_called, works
+from comity_sqlite.work import STATUS, S, Work, claims_of, is_whole, work_called, works
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,16 +40,11 @@ _ORDER: Final = {
 def shown(step: Step, work: Work) -> Task:
     """Show a task with what was pushed and what came of it."""
     row = step.one("SELECT body FROM payloads WHERE task = ?", work.id)
-    payload = b"null"
-    if row is None or not isinstance(row[0], bytes):
-        corrupt("task", work.task_id, "its payload is no blob")
-    else:
-        payload = row[0]
     result = None
     if work.status == S.DONE:
-        row = step.one("SELECT result FROM task_ends WHERE space = ? AND number = ?", step.space, work.ended)
-        result = row[0] if row is not None else None
-    return work.shown(payload, result)
+        end = step.one("SELECT result FROM task_ends WHERE space = ? AND number = ?", step.space, work.ended)
+        result = None if end is None else end[0]
+    return work.shown(row[0] if row is not None and isinstance(row[0], bytes) else b"null", result)
 
 
 def described(step: Step, work: Work) -> Claimed:
@@ -72,7 +67,8 @@ class SqliteTaskViews:
             if mine is None or not step.lives(mine):
                 return step.lost(session)
             claims = [work for work in claims_of(step, mine.id) if not work.is_overdue(step)]
-            return tuple(described(step, work) for work in sorted(claims, key=lambda work: work.token))
+            in_order = sorted(claims, key=lambda work: work.token)
+            return tuple(described(step, work) for work in in_order if is_whole(step, work))
 
         return self._runner.read("tasks.own", own)
 
@@ -81,7 +77,7 @@ class SqliteTaskViews:
 
         def get(step: Step) -> Task | None:
             work = work_called(step, task_id)
-            return None if work is None else shown(step, work)
+            return shown(step, work) if work is not None and is_whole(step, work) else None
 
         return self._runner.read("tasks.get", get)
 
@@ -167,7 +163,7 @@ def _page(
     after = ""
     if len(found) > limit:
         after = slice_after(*(getattr(found[limit - 1], column) for column in columns))
-    return TaskSlice(tuple(shown(step, work) for work in found[:limit]), after)
+    return TaskSlice(tuple(shown(step, work) for work in found[:limit] if is_whole(step, work)), after)
 
 
 def _ends(rows: Iterable[tuple[object, ...]]) -> Iterable[FinishedTask]:

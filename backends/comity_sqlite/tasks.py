@@ -26,6 +26,7 @@ from comity_sqlite.work import (
     give_back,
     inform_dependents,
     move,
+    next_ready,
     return_overdue,
     take_along,
     unmet_of,
@@ -101,7 +102,7 @@ class SqliteTasks(SqliteTaskViews):
                 return LimitExceeded(mine.agent_id, request.max_held, "claims")
             for queue in request.queues:
                 take_along(step, queue)
-            work = foremost(step, request.queues) or _of_a_dead_session(step, request)
+            work = next_ready(step, request.queues) or _of_a_dead_session(step, request)
             return _take(step, work, request, mine) if work is not None else _wait(step, request, mine)
 
         def undo(answer: Claimed | NoTask | Ended | None) -> Op[object] | None:
@@ -307,7 +308,7 @@ def _of_a_dead_session(step: Step, request: ClaimRequest) -> Work | None:
     if row is None:
         return None
     end_session(step, row[0], "expired", How.LOST)
-    return foremost(step, request.queues)
+    return next_ready(step, request.queues)
 
 
 def _take(step: Step, work: Work, request: ClaimRequest, session: SessionRow) -> Claimed:

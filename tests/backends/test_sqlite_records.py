@@ -49,6 +49,20 @@ INSERT INTO entries SELECT 901, id, CAST('a' AS BLOB), 1, 1, NULL, 0, NULL, 'x',
 INSERT INTO entries SELECT 902, id, CAST('b' AS BLOB), 1, 1, NULL, 0, 999, 'x', x'31' FROM spaces;
 INSERT INTO fences SELECT 900, id, x'00', 1, 1 FROM spaces;
 INSERT INTO stretches SELECT id, -5, -5 FROM spaces;
+INSERT INTO tasks SELECT 900, id, 'lost', 'work', 'b', '', 0, -9999, 1, 3, 0, 0, 0, 0, 0, 0, NULL, '', NULL, NULL, 0, 0,
+  '', '', 0 FROM spaces;
+INSERT INTO tasks SELECT 901, id, 'no blob', 'work', 'b', '', 0, -9999, 2, 3, 0, 0, 0, 0, 0, 0, NULL, '', NULL, NULL, 0,
+  0, '', '', 0 FROM spaces;
+INSERT INTO tasks SELECT 902, id, x'00ff', x'00', x'00', '', 4, 0, 3, 3, 0, 0, 0, 0, 0, 0, 999, x'00', '', 1, 1, 0, '',
+  x'00', 'whose' FROM spaces;
+INSERT INTO payloads VALUES (901, 'text'), (999, x'31');
+DELETE FROM payloads WHERE task IN (SELECT id FROM tasks WHERE task_id = 'a task that loses its payload');
+INSERT INTO needs SELECT id, 'nobody', 999 FROM spaces;
+INSERT INTO bereaved SELECT 900, id, 'nobody', 4 FROM spaces;
+INSERT INTO task_counts SELECT id, 0, x'00ff', 1, 1, 1, 1, 1, 1, 1, 1 FROM spaces;
+INSERT INTO task_ends SELECT 900, id, 0, x'00', 'work', '', 4, 'many', 0, 0, '', 'no blob' FROM spaces;
+INSERT INTO claimants SELECT 1, id, 'work', 'nobody', 999, '' FROM spaces;
+INSERT INTO task_wakes VALUES (999, 'nobody', 1);
 """
 
 

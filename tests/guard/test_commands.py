@@ -124,6 +124,19 @@ def test_a_persons_word_arrives_as_a_persons(machine: Machine) -> None:
     assert "stop" not in told
 
 
+def test_a_briefing_names_the_tasks_of_the_session_and_who_queued_them(machine: Machine) -> None:
+    ann = machine.client("ann")
+    env = machine.home / "ann.env"
+    ann.hook("SessionStart", source="startup", environ={"CLAUDE_ENV_FILE": str(env)})
+    lines = [line.removeprefix("export ").split("=", 1) for line in env.read_text().splitlines()]
+    acting: Any = {name: value.strip("'") for name, value in lines}
+    (by,) = {info["agent_id"] for info in data(machine, "status")}
+    task = json.loads(run(machine, "task", "push", "reviews", "1", "--json", **acting))["id"]
+    run(machine, "task", "claim", "reviews", **acting)
+    told = ann.hook("SessionStart", source="compact").context
+    assert f"Tasks claimed by this session: {task} of reviews, queued by {by}." in told
+
+
 def test_watch_and_log_write_a_line_for_each_thing_in_a_pipe(machine: Machine) -> None:
     environment = {**machine.environ, "COMITY_PLUGINS": "comity_guard.cli"}
     command = [str(BIN / "comity"), "watch", "--json"]

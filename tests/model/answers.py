@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from comity.model import Claim, Contest, Fenced, StoredEntry, Written
+from comity.model import Claim, Contest, Fenced, StoredEntry, Task, TaskSlice, Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,11 +26,14 @@ TIMES = {
     "sequence",
     "sent_ms",
     "until_ms",
+    "pushed_ms",
+    "duration_ms",
 }
 """Differ from backend to backend and prove nothing."""
-SPANS = {"expires_ms", "due_ms", "retry_ms", "ttl_ms", "next_deadline_ms", "next_due_ms", "left_ms"}
+SPANS = {"expires_ms", "due_ms", "retry_ms", "ttl_ms", "next_deadline_ms", "next_due_ms", "left_ms", "runtime_ms"}
 TOKENS = {"token", "counter"}
 SOON_MS = 50_000
+LONG_DUE_MS = 100_000
 
 
 def span(ms: int | None) -> Any:
@@ -48,6 +51,10 @@ def normal(value: Any, requests: Mapping[int, str]) -> Any:
             fields["version"] = requests.get(value.version, "unseen")
         if isinstance(value, Fenced):
             fields["newest"] = requests.get(value.newest, value.newest)
+        if isinstance(value, Task):
+            fields["due_ms"] = value.due_ms and LONG_DUE_MS  # it is a time of the clock
+        if isinstance(value, TaskSlice):
+            fields["after"] = bool(value.after)
         return {"": type(value).__name__, **_fields(fields, requests)}
     if isinstance(value, dict):
         return _fields(value, requests)

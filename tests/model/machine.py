@@ -20,18 +20,19 @@ from comity.model import (
     SessionInfo,
     SessionRef,
     Settlement,
-    TopicPosition,
     Verdict,
     Want,
 )
 from comity.testing.model import ModelBackend
 from tests.model.answers import unnumbered
 from tests.model.choices import AGENTS, agents, earlier, modes, names, reasons
+from tests.model.event_rules import EventRules
 from tests.model.evicting import EvictionRules
 from tests.model.set_rules import FLOWS, SetRules
 from tests.model.signal_rules import SignalRules
 from tests.model.state_rules import StateRules
 from tests.model.subjects import Subject, open_model
+from tests.model.task_rules import TaskRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -51,11 +52,12 @@ flows = st.sampled_from(FLOWS)
 ttls = st.sampled_from((None, None, LONG_MS, BRIEF_MS))
 
 
-class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedStateMachine):
+class Differential(EvictionRules, SetRules, StateRules, EventRules, SignalRules, TaskRules, RuleBasedStateMachine):
     """Performs each step on both, and compares the answers and all that can be read afterwards."""
 
     open_other: ClassVar[Callable[..., Subject]]
     limits: ClassVar[tuple[int, ...]] = (MANY, MANY, MANY, 3)
+    compares_locks: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,6 +80,8 @@ class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedSt
         """Perform a step on both; a step of a dead session's time is followed by its reaping."""
         self.steps.append(describe)
         due = self.anybody_due()
+        for subject in self.subjects:
+            subject.sessions = list({ref.agent_id: ref for ref in self.refs}.values())
         raw = [subject.perform(describe) for subject in self.subjects]
         self.look("the answer", raw)
         if due:
@@ -111,7 +115,7 @@ class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedSt
     def compare(self, *, in_order: bool = True) -> None:
         """Compare all that can be read."""
         refs = {ref.agent_id: ref for ref in self.refs}.values()
-        mine, others = (subject.state(refs, AGENTS) for subject in self.subjects)
+        mine, others = (subject.state(refs, AGENTS, locks=self.compares_locks) for subject in self.subjects)
         for what, shown in mine.items():
             assert shown == others[what], f"{what}\n model: {shown}\n other: {others[what]}"
         said, heard = (subject.events() for subject in self.subjects)
@@ -330,29 +334,6 @@ class Differential(EvictionRules, SetRules, StateRules, SignalRules, RuleBasedSt
         if verdicts:
             self.both(step)
 
-    # ------------------------------------------------------------------------------ events
-
-    @rule(agent_id=st.one_of(st.none(), agents), payload=st.sampled_from((b"1", '"☃"'.encode())))
-    def publish(self, agent_id: str | None, payload: bytes) -> None:
-        ref, request_id = self.ref(agent_id) if agent_id else None, f"p{next(self.ids)}"
-        self.both(
-            lambda s: s.backend.pubsub.publish(
-                ref, request_id, "news", "note", payload, max_events=MANY, max_age_ms=LONG_MS
-            )
-        )
-
-    @rule(later=st.integers(-1, 1), number=st.integers(0, 4))
-    def commit(self, later: int, number: int) -> None:
-        self.both(lambda s: s.backend.pubsub.commit("me", {"news": self.place(s, later, number)}))
-
-    @rule(later=st.integers(-1, 1), number=st.integers(0, 4), limit=st.integers(1, 3))
-    def read(self, later: int, number: int, limit: int) -> None:
-        self.both(lambda s: s.backend.pubsub.read({"news": self.place(s, later, number)}, limit))
-
-    def place(self, subject: Subject, later: int, number: int) -> TopicPosition:
-        """A place in the topic as it is for this subject, or in an earlier or later epoch."""
-        return TopicPosition(subject.epoch("news") + later, number)
-
     # ----------------------------------------------------------------------------- retries
 
     @rule(which=earlier)
@@ -386,7 +367,8 @@ def play(opener: Open, examples: int, seed: int, *, shrink: bool = True, rules: 
         for name, member in inspect.getmembers(Differential, inspect.isfunction)
         if rules and name not in rules and hasattr(member, stateful.RULE_MARKER)
     }
-    machine = type("Machine", (Differential,), {"open_other": staticmethod(opener), **others})
+    facts = {"open_other": staticmethod(opener), "compares_locks": not rules or "acquire" in rules}
+    machine = type("Machine", (Differential,), {**facts, **others})
     settings = hypothesis.settings(
         max_examples=examples,
         stateful_step_count=STEPS,

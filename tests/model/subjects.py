@@ -20,6 +20,7 @@ from comity_redis.keys import Keys, owner
 from comity_sqlite import SqliteBackend
 from tests.model.answers import normal, told
 from tests.model.signal_rules import became, peek
+from tests.model.task_rules import learn_claims, tasks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -59,6 +60,12 @@ class Subject:
         self.inboxes: set[str] = set()
         """The agents to whom signals were sent, and the signals of which it is asked what became."""
         self.signals: list[str] = []
+        self.tasks: list[str] = []
+        """The tasks of which it is asked what became."""
+        self.sessions: list[SessionRef] = []
+        """Whose claims are asked for."""
+        self.claimed: dict[str, tuple[str, int]] = {}
+        """Which task each request has claimed, and the token."""
         self._end = self._changed = TopicPosition(0, 0)
 
     def perform(self, describe: Describe) -> Any:
@@ -87,6 +94,8 @@ class Subject:
             assert known == holder.request_id, f"token {holder.token} was granted twice"
         assert len(self.request_of) == len({*self.request_of.values()}), "a request has two tokens"
         self.changes += self._new_changes()
+        if self.tasks:
+            learn_claims(self, self.sessions)
 
     def _new_changes(self) -> Iterator[Any]:
         """Read what was told of the state since the last call; versions must grow from each to the next."""
@@ -101,13 +110,14 @@ class Subject:
 
     def say(self, answer: Any) -> Any:
         """Put an answer into words all subjects share."""
-        return normal(answer, ChainMap(self.request_of, self.change_of))
+        claims = {token: request_id for request_id, (_, token) in self.claimed.items()}
+        return normal(answer, ChainMap(self.request_of, self.change_of, claims))
 
-    def state(self, sessions: Iterable[SessionRef], agents: Iterable[str]) -> dict[str, Any]:
-        """Read everything the ports show."""
+    def state(self, sessions: Iterable[SessionRef], agents: Iterable[str], *, locks: bool = True) -> dict[str, Any]:
+        """Read everything the ports show; without `locks` nothing of them but what is held."""
         backend = self.backend
         state: dict[str, Any] = {}
-        for name in LEARNT_FROM:
+        for name in LEARNT_FROM if locks else ():
             view: LockView = backend.locks.view(name).run(DEADLINE)
             state[f"view {name}"] = self.say(view)
             state[f"contest {name}"] = self.say(backend.conflicts.contest(name, [*agents]).run(DEADLINE))
@@ -118,13 +128,15 @@ class Subject:
         assert order == sorted(order)
         by_id = sorted(members.sessions, key=lambda info: info.agent_id)
         state["members"] = (members.version, members.position, self.say(by_id))
-        for ref in sessions:
+        for ref in sessions if locks else ():
             own = self.perform(lambda s, ref=ref: s.backend.locks.own(ref))  # type: ignore[misc]
             state[f"own {ref.agent_id}"] = self.say(own)
         state["cursor"] = self._cursor()
         state["state"] = self.say(backend.state.list(b"", b"\xff", 1000).run(DEADLINE))
         state["inboxes"] = {agent_id: self.say(peek(self, agent_id)) for agent_id in sorted(self.inboxes)}
         state["signals"] = [(signal_id, became(self, signal_id)) for signal_id in self.signals]
+        if self.tasks:
+            state |= {what: self.say(shown) for what, shown in tasks_of(self, sessions).items()}
         (news,) = backend.pubsub.read({"news": TopicPosition(0, 0)}, 1000).run(DEADLINE)
         state["news"] = self.say(news)
         return state

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 QUICK, QUICK_PART, THOROUGH = 40, 10, 5000
 SESSIONS = ("announce", "depart", "die", "reap", "again")
-PARTS = {"signals": (*SESSIONS, "send", "broadcast", "receive", "acknowledge")}
+TASKS = ("push", "claim_task", "ask_for_task", "withdraw_claim", "complete", "fail")
+PARTS = {
+    "signals": (*SESSIONS, "send", "broadcast", "receive", "acknowledge"),
+    "tasks": (*SESSIONS, *TASKS, "take_back", "try_again", "remove_task", "trim_tasks", "read_ends", "page_through"),
+}
 """Rules to be played among themselves besides: each then comes often enough to meet the others."""
 QUICK_SEED = 1
 """The quick run plays the same sequences each time; the thorough one plays new ones."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from comity_sqlite import ending, entries, handoff, locks, queue, signals, state, step
+from comity_sqlite import ending, entries, handoff, locks, queue, signals, state, step, tasks, work
 from tests.model.machine import play
 from tests.model.subjects import sqlite_opener
 
@@ -76,6 +76,20 @@ def keys_that_outlive_their_session(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ending, "end_entries", lambda *_: None)
 
 
+def claims_that_outlive_their_session(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ending, "claims_of", lambda *_: [])
+
+
+def ends_by_any_token(patch: pytest.MonkeyPatch) -> None:
+    rightly = tasks._standing
+
+    def whatever(step: Any, session: Any, request_id: str) -> Any:
+        claimed = work.works(step, "t.space = ? AND t.status = 3 LIMIT 1", step.space)
+        return rightly(step, session, request_id) or next(claimed, None)
+
+    patch.setattr(tasks, "_standing", whatever)
+
+
 BUGS = {
     last_come_first_served: ("acquire", "release"),
     releasing_the_name_whatever_the_grant: ("acquire", "release"),
@@ -86,6 +100,8 @@ BUGS = {
     inboxes_without_bounds: ("send",),
     fences_that_end_with_the_key: ("put", "delete"),
     keys_that_outlive_their_session: ("put", "depart"),
+    claims_that_outlive_their_session: ("push", "claim_task", "depart"),
+    ends_by_any_token: ("push", "claim_task", "withdraw_claim"),
 }
 """Each with the rules that show it."""
 

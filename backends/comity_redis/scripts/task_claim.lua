@@ -17,7 +17,7 @@ end
 local function common()
   local queue, waits = ARGV[8], o .. FS .. 'c' .. FS .. gid
   local urgent = call('ZRANGE', LINES, 0, 0)[1] or ''
-  if sub(urgent, 1, 2) == '0' .. FS or (sub(urgent, 1, 2) == '1' .. FS and tonumber(sub(urgent, 3, 16)) <= now)
+  if sub(urgent, 1, 2) == '0' .. FS or (sub(urgent, 1, 2) == '1' .. FS and (tonumber(sub(urgent, 3, 16)) or 0) <= now)
     or call('ZSCORE', ENDED, gid)
     or call('ZLEXCOUNT', OWN, '[' .. mine .. FS, '(' .. mine .. ' ') >= tonumber(ARGV[6])
     or #call('ZRANGEBYLEX', OWN, '[' .. mine .. FS .. gid .. FS, '(' .. mine .. FS .. gid .. ' ', 'LIMIT', 0, 1) > 0
@@ -25,7 +25,7 @@ local function common()
     return nil
   end
   local delayed = call('ZRANGEBYLEX', LINES, '[d' .. FS .. queue .. FS, '(d' .. FS .. queue .. ' ', 'LIMIT', 0, 1)[1]
-  if delayed and tonumber(sub(delayed, #queue + 4, #queue + 17)) <= now then return nil end
+  if delayed and (tonumber(sub(delayed, #queue + 4, #queue + 17)) or 0) <= now then return nil end
   local from = 'r' .. FS .. queue .. FS
   local member = call('ZRANGEBYLEX', LINES, '[' .. from, '(r' .. FS .. queue .. ' ', 'LIMIT', 0, 1)[1]
   if not member then return nil end
@@ -43,6 +43,8 @@ local function common()
   local counts = one_more(there[2])
   local counts_too = batch ~= '' and one_more(call('HGET', TASKS, of_batch))
   if not counts or (batch ~= '' and not counts_too) then return nil end
+  local payload = call('HGET', PAYLOADS, id)
+  if not payload then return nil end
   local token = format('%016.0f', math.max((tonumber(call('HGET', LOCKS, '') or 0) or 0) + 1, now_us))
   local text = table.concat({'c', queue, batch .. constant .. format('%.0f', attempts + 1), format('%.0f', now), due, '0',
     token, gid, o, '0', duration, why}, FS)
@@ -55,7 +57,7 @@ local function common()
   end
   call('ZADD', LINES, 0, table.concat({'c', queue, token, id}, FS))
   call('ZADD', OWN, 0, mine .. FS .. gid .. FS .. id)
-  return {'C', id, text, call('HGET', PAYLOADS, id), -1, now_us}
+  return {'C', id, text, payload, -1, now_us}
 end
 if #ARGV == 8 and runtime == 0 then
   local answer = common()
@@ -83,7 +85,8 @@ end
 local queues = {}
 for at = 8, #ARGV do queues[#queues + 1] = ARGV[at] end
 
--- The foremost of what is ready; a line without a task that can be read is no obstacle.
+-- The foremost of what is ready; a line without a task that can be read is no obstacle, nor is a task that nobody
+-- can do because its payload is gone.
 local function next_task()
   for _ = 1, 64 do
     local best, line
@@ -95,8 +98,15 @@ local function next_task()
     end
     if not best then return nil end
     local t = T.read(sub(best, 24))
-    if t and t.status == 'r' then return t end
-    call('ZREM', LINES, line)
+    if not t or t.status ~= 'r' then
+      call('ZREM', LINES, line)
+    elseif call('HEXISTS', PAYLOADS, t.id) == 1 then
+      return t
+    else
+      T.garbled()
+      t.why = 'its payload is gone'
+      T.finish(t, 'x')
+    end
   end
 end
 

@@ -40,11 +40,11 @@ end
 --@include _ended.lua
 --@include _tasks.lua
 local T = tasks()
-if there[1] then return {'P', there[1], now_us} end
-if call('ZSCORE', ENDED, id) then return {'G', now_us} end
+if there[1] and T.read(id) then return {'P', there[1], now_us} end
+if there[1] or call('ZSCORE', ENDED, id) then return {'G', now_us} end
 local twin = key ~= '' and call('HGET', TASKS, FS .. 'k' .. FS .. queue .. FS .. key)
-local known = twin and call('HGET', TASKS, twin)
-if known then return {'T', twin, known, call('HGET', PAYLOADS, twin), now_us} end
+local known = twin and T.read(twin)
+if known then return {'T', twin, T.text(known), call('HGET', PAYLOADS, twin), now_us} end
 local needs, seen = {}, {}
 for at = 12, #ARGV do
   local needed = ARGV[at]

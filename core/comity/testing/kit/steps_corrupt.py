@@ -7,9 +7,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity.logs import corrupt_counts
-from comity.model import Granted, NewSignal, TopicPosition
+from comity.model import Claimed, Granted, NewSignal, Retention, TaskStatus, TopicPosition, WakeKind
 from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import Stage, StepTests
+from comity.testing.kit.work import (
+    a_push,
+    ask,
+    claim,
+    complete,
+    counts,
+    do,
+    ends,
+    fail,
+    get,
+    listed,
+    none_ready,
+    push,
+    pushed,
+    wait,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +40,10 @@ def _new(stage: Stage, sender: SessionRef) -> NewSignal:
 
 def _signal(stage: Stage, sender: SessionRef, to: str) -> None:
     stage.run(stage.backend.signals.send(_new(stage, sender), to, allow_offline=False))
+
+
+NO_PAYLOAD = "a task that loses its payload"
+"""If there is a task of this id, `spoil` takes what was pushed with it away."""
 
 
 class CorruptRecordSteps(StepTests):
@@ -103,3 +123,64 @@ class CorruptRecordSteps(StepTests):
         assert gone == ["brief", "plan", "serving"]
         left = [event["agent_id"] for event in stage.told("session.left")]
         assert left == ["bob", "ann", "cid"]
+
+    @rule("X7", "T5")
+    def test_good_tasks_are_read_beside_bad_records(self, stage: Stage, spoil: Callable[[Backend], None]) -> None:
+        ann, bob = stage.session("ann"), stage.session("bob")
+        done, dead = do(stage, ann, batch="b"), push(stage, ann)
+        fail(stage, ann, claim(stage, ann), retry_ms=None)
+        claimed = push(stage, ann)
+        claim(stage, bob)
+        ready, delayed = push(stage, ann), push(stage, ann, delay_ms=500_000)
+        blocked = push(stage, ann, depends_on=(ready,))
+        push(stage, ann, task_id=NO_PAYLOAD)
+        counted = counts(stage)
+        before = sum(corrupt_counts.values())
+        spoil(stage.backend)
+        by_status = {"done": done, "dead": dead, "claimed": claimed, "ready": ready, "delayed": delayed}
+        for status, task_id in {**by_status, "blocked": blocked}.items():
+            assert listed(stage, TaskStatus(status)) == [task_id]
+            assert get(stage, task_id).status == status
+        assert stage.run(stage.backend.tasks.get(NO_PAYLOAD)) is None
+        assert counts(stage) == counted
+        assert [task.id for task in stage.run(stage.backend.tasks.results("b", "", 10)).tasks] == [done]
+        assert list(ends(stage)) == [done, dead]
+        assert [own.task.id for own in stage.run(stage.backend.tasks.own(bob))] == [claimed]
+        assert "work" in stage.run(stage.backend.tasks.queues())
+        assert sum(corrupt_counts.values()) > before
+
+    @rule("X7", "T2", "T4")
+    def test_tasks_are_done_beside_bad_records(self, stage: Stage, spoil: Callable[[Backend], None]) -> None:
+        ann, bob, cid = (stage.session(agent_id) for agent_id in ("ann", "bob", "cid"))
+        ready, other = push(stage, ann), push(stage, ann)
+        blocked = push(stage, ann, depends_on=(ready,))
+        soon = push(stage, ann, delay_ms=1)
+        push(stage, ann, task_id=NO_PAYLOAD, priority=1, dedupe_key="k")
+        spoil(stage.backend)
+        assert pushed(stage, a_push(stage, ann, dedupe_key="k")).task.id == NO_PAYLOAD
+        assert stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
+        first = claim(stage, ann)
+        assert first.task.id == ready
+        assert counts(stage)["dead"] >= 1  # what nobody can do
+        for queue in ("work", "other"):
+            assert pushed(stage, a_push(stage, ann, queue, dedupe_key="k", priority=-1)).new
+        assert complete(stage, ann, first, retention=Retention(1, 500_000)).ok
+        assert claim(stage, bob).task.id == other
+        assert claim(stage, cid, max_runtime_ms=1).task.id == blocked
+        stage.until(lambda: claim(stage, bob).task.id in (soon, blocked))
+        stage.run(stage.backend.presence.depart(bob))
+        stage.run(stage.backend.presence.reap())
+        ear = stage.listener(cid)
+        while not none_ready(stage, cid):
+            pass
+        request = wait(stage, cid, listener=ear.address)
+        last = push(stage, ann)
+        assert stage.hears(ear, WakeKind.TASK).request_id == request.request_id
+        answer = ask(stage, request)
+        assert isinstance(answer, Claimed)
+        assert answer.task.id == last
+        assert fail(stage, cid, answer, retry_ms=None).status == "dead"
+        assert stage.run(stage.backend.tasks.retry(ann, "again", last)).status == "ready"
+        assert stage.run(stage.backend.tasks.remove(ann, "gone", last))
+        stage.run(stage.backend.tasks.trim(Retention(1, 0)))
+        assert push(stage, ann)
