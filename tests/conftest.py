@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.commands import Commands
 from tests.dispositions import not_inherited
 from tests.servers import REDIS_VERSIONS, Server, Servers
 
@@ -18,6 +19,13 @@ def interruptible_children() -> Iterator[None]:
     """Let what tests start be interrupted, also when the tests run in the background of a simple shell."""
     with not_inherited():
         yield
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """What runs the command line."""
+    with Commands() as commands:
+        yield commands
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.commands import Commands
+
 SECONDS = 30.0
 COMMAND = [sys.executable, "-P", "-m", "comity.cli"]
 
@@ -31,13 +33,11 @@ class Shell:
 
     url: str
     environ: dict[str, str]
+    commands: Commands
 
     def __call__(self, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        environ = {**self.environ, **more}
-        return subprocess.run(
-            [*COMMAND, *args], env=environ, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+        return self.commands.run(*args, environ={**self.environ, **more}, timeout=SECONDS)
 
     def typed(self, *args: str, **more: str) -> str:
         """Run a command as typed at a terminal, to its end; return what it wrote to a pipe."""
@@ -72,7 +72,7 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path, commands: Commands) -> Shell:
     """Commands on a SQLite file of the test's own, in a pipe, without any settings of the caller's."""
     url = f"sqlite:///{tmp_path / 'state' / 'comity.db'}"
     environ = {
@@ -80,7 +80,7 @@ def shell(tmp_path: Path) -> Shell:
         for name, value in os.environ.items()
         if name not in AGENT_MARKS and not name.startswith(("COMITY_", "NO_COLOR"))
     }
-    return Shell(url, {**environ, "COMITY_URL": url, "PYTHONIOENCODING": "utf-8"})
+    return Shell(url, {**environ, "COMITY_URL": url, "PYTHONIOENCODING": "utf-8"}, commands)
 
 
 def typed(command: list[str], environ: dict[str, str], cwd: Path | None = None) -> str:

@@ -115,18 +115,23 @@ def test_nobody_there_is_said_so(shell: Shell) -> None:
 def test_locks_show_holders_and_the_queue_in_order(shell: Shell) -> None:
     with shell.connect("holder") as holder, shell.connect("low") as low, shell.connect("high") as high:
         with holder.locks.acquire("src/app.py") as lease, holder.locks.acquire("other"):
-            for each, priority in ((low, 0), (high, 5)):
+            turns = [
                 threading.Thread(
                     target=lambda each=each, priority=priority: each.locks.acquire(
                         "src/app.py", priority=priority
                     ).release(),
                     daemon=True,
-                ).start()
+                )
+                for each, priority in ((low, 0), (high, 5))
+            ]
+            for turn in turns:
+                turn.start()
             until(lambda: len(holder.locks.contenders("src/app.py")) == 2)
             rows = shell("locks", "src/").stdout.splitlines()[1:]
             (facts,) = shell.json("locks", "src/")
             waiting = {row["agent_id"]: row["waits_for"] for row in shell.json("sessions")}
-        until(lambda: not holder.locks.contenders("src/app.py"))
+        for turn in turns:
+            turn.join()
     assert [row.split()[1] for row in rows] == ["held", "waits", "waits"]
     assert str(lease.token) in rows[0]
     assert facts["name"] == "src/app.py"

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.commands import Commands
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -52,8 +54,9 @@ class Answer:
 class Machine:
     """One machine of a user: a home, a store, a repository, and the clients on it."""
 
-    def __init__(self, home: Path, url: str, **environ: str) -> None:
+    def __init__(self, home: Path, url: str, commands: Commands | None = None, **environ: str) -> None:
         self.home, self.repo = home, home / "repo"
+        self.commands = commands or Commands()
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("COMITY_", "CLAUDE"))},
             "HOME": str(home),

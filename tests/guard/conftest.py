@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.commands import Commands
+
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    with Machine(tmp_path, f"sqlite:///{tmp_path}/comity.db") as machine:
+def machine(tmp_path: Path, commands: Commands) -> Iterator[Machine]:
+    with Machine(tmp_path, f"sqlite:///{tmp_path}/comity.db", commands) as machine:
         yield machine

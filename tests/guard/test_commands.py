@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 def run(machine: Machine, *words: str, cwd: Path | None = None, status: int = 0, **environ: str) -> str:
     environment = {**machine.environ, "COMITY_PLUGINS": "comity_guard.cli", "NO_COLOR": "1", **environ}
-    command = [str(BIN / "comity"), *words]
-    done = subprocess.run(
-        command, cwd=cwd or machine.repo, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = machine.commands.run(*words, environ=environment, cwd=cwd or machine.repo, timeout=60)
     assert done.returncode == status, done.stderr + done.stdout
     return done.stdout
 

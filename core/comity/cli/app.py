@@ -121,6 +121,7 @@ _OURS: dict[str, _Command | _Group] = {
 _STOPS_AT_COMMAND = {"allow_interspersed_args": False}
 """What follows the first word that is no option is the command's, with or without ``--`` before it."""
 _WITH_VALUE = {"--url", "--namespace"}
+_HELP = ("-h", "--help")
 
 
 def _show_version(value: bool) -> None:
@@ -146,24 +147,28 @@ def common(
 
 
 def build(argv: Sequence[str]) -> typer.Typer:
-    """Make the application. Plugins are looked for only when what is asked for may be theirs."""
+    """Make the application: of one command, when it is known which, for each takes its time to put together.
+
+    Plugins are looked for only when what is asked for may be theirs.
+    """
+    asked = _asked_for(argv)
     app = typer.Typer(
         name="comity",
         add_completion=False,
         rich_markup_mode=None,  # plain help: the same in a pipe, and no import of rich
         pretty_exceptions_enable=False,
         epilog=EPILOG,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": [*_HELP]},
     )
     app.callback(epilog=EPILOG)(common)
-    for name, ours in _OURS.items():
+    for name, ours in {asked: _OURS[asked]}.items() if asked in _OURS else _OURS.items():
         if isinstance(ours, _Group):
             app.add_typer(_grouped(ours), name=name, short_help=ours.summary)
         else:
             function, summary, epilog = ours
             settings = _STOPS_AT_COMMAND if name == "run" else None
             app.command(name, short_help=summary, epilog=epilog, context_settings=settings)(function)
-    if _asked_for(argv) not in _OURS:
+    if asked not in _OURS:
         for name, command in _of_plugins().items():
             if isinstance(command, typer.Typer):
                 app.add_typer(command, name=name)
@@ -183,11 +188,13 @@ def _grouped(ours: _Group) -> typer.Typer:
 
 
 def _asked_for(argv: Sequence[str]) -> str:
-    """Return the name of the command in `argv`, "" when there is none."""
+    """Return the name of the command in `argv`, "" when there is none, or help on all is wanted."""
     words = iter(argv)
     for word in words:
         if word in _WITH_VALUE:
             next(words, None)
+        elif word in _HELP:
+            return ""
         elif not word.startswith("-"):
             return word
     return ""
