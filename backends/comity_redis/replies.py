@@ -66,7 +66,7 @@ def is_forgotten_script(error: ErrorReply) -> bool:
 
 
 _LATER = re.compile(
-    r"\b(?:LOADING|BUSY|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|UNBLOCKED)\b"
+    r"\b(?:LOADING|BUSY|READONLY|MASTERDOWN|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|UNBLOCKED|NOSCRIPT)\b"
     r"|max number of clients reached|FAILOVER|is being (?:paused|shut down)|used with replica instances"
 )
 _ELSEWHERE = re.compile(r"\b(?:READONLY|MASTERDOWN|CLUSTERDOWN|UNBLOCKED)\b|used with replica instances")

@@ -61,6 +61,7 @@ def test_commands_are_packed_as_redis_py_packs_them() -> None:
         ("READONLY You can't write against a read only replica.", BackendUnavailable),
         (IN_SCRIPT + "-READONLY You can't write against a read only replica.", BackendUnavailable),
         ("MASTERDOWN Link with MASTER is down", BackendUnavailable),
+        ("NOSCRIPT No matching script. Please use EVAL.", BackendUnavailable),
         ("TRYAGAIN Multiple keys request during rehashing of slot", BackendUnavailable),
         ("CLUSTERDOWN The cluster is down", BackendUnavailable),
         ("ERR max number of clients reached", BackendUnavailable),

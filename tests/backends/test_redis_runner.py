@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from comity.errors import BackendFull, BackendUnfit
+from comity.errors import BackendFull, BackendUnavailable, BackendUnfit
 from comity.testing.kit.rules import rule
 from comity_redis.address import Address
 from comity_redis.op import transaction
@@ -60,6 +60,15 @@ def test_a_script_flushed_at_any_time_is_never_lost(redis_server: Server, runner
             op.run(5)
             client.script_flush()
         assert op.run(5)[0] == b"key"
+
+
+@rule("X11")
+def test_a_script_that_is_flushed_again_as_soon_as_it_is_loaded_is_another_try_away(runner: RedisRunner) -> None:
+    source = Source("seven", "return 7")
+    source.sha = "0" * 40  # what the server has not, also right after loading
+    op = Script(runner, source, ["key"], name="test.seven").call(int)
+    with pytest.raises(BackendUnavailable):  # the seam tries again after this, and after no other refusal
+        op.run(5)
 
 
 def test_a_script_may_have_any_number_of_arguments(runner: RedisRunner) -> None:

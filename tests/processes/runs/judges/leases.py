@@ -1,0 +1,155 @@
+"""Judges of leases: who held what when, by the order of the store and by the clock that all processes share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import attrs
+
+from tests.processes.runs.book import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.processes.runs.book import Call, History
+
+TAKING = ("acquire", "acquire_all", "acquire_any", "preempt")
+
+
+@attrs.define
+class Hold:
+    """One lease: how it was taken, how it was given back, and what was written with it in the store's order."""
+
+    taken: Call
+    token: int
+    names: tuple[str, ...]
+    shared: bool
+    release: Call | None = None
+    """The call that told what became of it."""
+    let_go_ns: int | None = None
+    """When it was begun to be given back: by an earlier call, maybe, which was ended in the middle."""
+    versions: list[int] = attrs.field(factory=list)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the release found that it had stood to the end."""
+        return self.release is not None and self.release.ok and self.release.got["freed"] is True
+
+    @property
+    def proven_ns(self) -> int:
+        """The last moment at which it was held for certain."""
+        return self.let_go_ns if self.kept and self.let_go_ns is not None else self.taken.begun
+
+
+def holds(history: History) -> list[Hold]:
+    """Return all leases that were had, by token."""
+    found: dict[int, Hold] = {}
+    for call in history.did(*TAKING):
+        if call.ok:
+            names = tuple(call.got.get("names", call.facts["names"]))
+            found[call.got["token"]] = Hold(call, call.got["token"], names, call.facts["mode"] == "shared")
+    for call in history.did("release"):
+        hold = found.get(call.facts["token"])
+        if hold is not None:
+            hold.let_go_ns = hold.let_go_ns or call.begun
+            hold.release = call if hold.release is None or call.ok else hold.release
+    for call in history.did("guard"):
+        hold = found.get(call.facts["token"])
+        if hold is not None and call.ok and call.got["version"]:
+            hold.versions.append(call.got["version"])
+    return [found[token] for token in sorted(found)]
+
+
+def by_name(history: History) -> dict[str, list[Hold]]:
+    """Return the leases of each name, by token."""
+    found: dict[str, list[Hold]] = defaultdict(list)
+    for hold in holds(history):
+        for name in hold.names:
+            found[name].append(hold)
+    return found
+
+
+def overlaps(history: History) -> Iterator[Violation]:
+    """No two hold a name at once, unless both share it: neither by the clock, nor in the order of the store (L1)."""
+    for name, turns in by_name(history).items():
+        for number, first in enumerate(turns):
+            last = max(first.versions, default=first.token)
+            for second in turns[number + 1 :]:
+                if first.shared and second.shared:
+                    continue
+                begun = second.taken.ended or 0
+                if first.kept and begun < first.proven_ns:
+                    text = (
+                        f"{name}: {second.taken} while {first.taken} was held until {first.proven_ns - begun} ns later"
+                    )
+                    yield Violation(text, begun, first.proven_ns)
+                elif second.token < last:
+                    text = f"{name}: {first.taken} wrote version {last} after {second.taken} was granted"
+                    yield Violation(text, first.taken.begun, second.taken.end)
+                elif second.taken.begun > first.proven_ns and second.token > last:
+                    break
+
+
+def tokens(history: History) -> Iterator[Violation]:
+    """Tokens grow: whatever is granted after another grant was had has a larger one, and nothing has the same (L2)."""
+    grants = [
+        call for call in history.did(*TAKING, "lead", "claim") if call.ok and "token" in {**call.facts, **call.got}
+    ]
+    seen: dict[int, Call] = {}
+    for call in grants:
+        token = call.got.get("token")
+        if token is None:
+            continue
+        if token in seen:
+            yield Violation(f"{call} has the token of {seen[token]}", seen[token].begun, call.end)
+        seen[token] = call
+    moments = sorted(seen.values(), key=lambda call: call.begun)
+    ended = sorted(seen.values(), key=lambda call: call.end)
+    at, newest = 0, None
+    for call in moments:
+        while at < len(ended) and ended[at].end < call.begun:
+            newest = ended[at] if newest is None or ended[at].got["token"] > newest.got["token"] else newest
+            at += 1
+        if newest is not None and call.got["token"] < newest.got["token"]:
+            yield Violation(f"{call} has a smaller token than {newest}", newest.end, call.end)
+
+
+def register(folder: Path) -> Iterator[Violation]:
+    """What is guarded by tokens alone never takes an older one after a newer one."""
+    for path in sorted(folder.glob("register-*")):
+        lines = [line.split() for line in path.read_text().splitlines()]
+        for before, after in pairwise(lines):
+            if int(after[0]) < int(before[0]):
+                yield Violation(f"{path.name} took {after} after {before}", 0, 0)
+
+
+def refused(history: History) -> Iterator[Violation]:
+    """Nobody who kept a lease to its end was refused by what it guards, by token or by lease."""
+    kept = {hold.token for hold in holds(history) if hold.kept}
+    for note in history.saw("wrote"):
+        if note.facts["token"] in kept and not note.facts["taken"]:
+            yield Violation(f"{note.actor} kept its lease and was refused: {note.facts}", note.at, note.at)
+    for call in history.did("guard"):
+        if call.facts["token"] in kept and call.ok and not call.got["version"]:
+            yield Violation(f"{call} although it kept its lease", call.begun, call.end)
+
+
+def told(history: History) -> Iterator[Violation]:
+    """A loss is told once, to whoever lost; and to nobody who kept its lease (L8)."""
+    notes = defaultdict(list)
+    for note in history.saw("lost"):
+        notes[note.facts["token"]].append(note)
+    ends = {(note.actor, note.life) for note in history.saw("ended")}
+    for hold in holds(history):
+        heard = notes[hold.token]
+        at = hold.taken.begun
+        if len(heard) > 1:
+            yield Violation(f"{hold.taken} was told {len(heard)} times that it was lost", at, heard[-1].at)
+        if hold.kept and heard:
+            yield Violation(f"{hold.taken} was kept, and told to be lost: {heard[0].facts}", at, heard[0].at)
+        found_out = hold.release is not None and hold.release.ok and not hold.release.got["freed"]
+        if found_out and not heard and (hold.taken.actor, hold.taken.life) in ends and hold.release is not None:
+            yield Violation(f"{hold.taken} was lost, and nobody told", at, hold.release.end)

@@ -1,0 +1,94 @@
+"""Judges of what is told: events and signals, none of which is lost without a mark."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from tests.processes.runs.book import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.processes.runs.book import Call, History, Note
+
+_LONG = 60.0
+"""Seconds: what lasts longer does not expire in a run, unless the clock steps."""
+
+
+def followed(history: History) -> Iterator[Violation]:
+    """Whoever follows a topic sees each event once, in order, with its number; or a gap in its place (E2)."""
+    seen: dict[tuple[str, str], list[Note]] = defaultdict(list)
+    for what in ("event", "gap"):
+        for note in history.saw(what):
+            seen[note.facts["which"], note.facts["topic"]].append(note)
+    for (which, topic), notes in seen.items():
+        due: int | None = None
+        epoch = ""
+        for note in sorted(notes, key=lambda note: note.at):
+            facts = note.facts
+            if note.what == "gap":
+                due = None if facts["last"] is None else facts["last"] + 1
+                epoch = "" if facts["last"] is None else epoch
+                continue
+            if due is not None and (facts["number"] != due or (epoch and not facts["id"].startswith(epoch))):
+                yield Violation(f"{which} saw {facts} of {topic} where number {due} was due", note.at, note.at)
+            due, epoch = facts["number"] + 1, facts["id"].partition("-")[0]
+
+
+def published(history: History) -> Iterator[Violation]:
+    """Each event is what was published under its id, and what was published once is one event (E1, X4)."""
+    ids: dict[tuple[str, str], set[str]] = defaultdict(set)
+    marks: dict[tuple[str, str], str] = {}
+    for note in history.saw("event"):
+        topic = note.facts["topic"]
+        ids[topic, note.facts["mark"]].add(note.facts["id"])
+        marks[topic, note.facts["id"]] = note.facts["mark"]
+    for call in history.did("publish"):
+        there = ids[call.facts["topic"], call.facts["mark"]]
+        if len(there) > 1:
+            yield Violation(f"{call} is {len(there)} events: {there}", call.begun, call.end)
+        if not call.ok or history.lost_data(call.begun, call.end):
+            continue
+        if marks.get((call.facts["topic"], call.got["id"]), call.facts["mark"]) != call.facts["mark"]:
+            yield Violation(f"{call} is another event", call.begun, call.end)
+
+
+def delivered(history: History) -> Iterator[Violation]:
+    """Whoever follows to the end has seen the last event of each topic (E2); `followed` judges what came before."""
+    last: dict[str, Call] = {}
+    for call in history.did("publish"):
+        if call.ok:
+            last[call.facts["topic"]] = max(last.get(call.facts["topic"], call), call, key=lambda call: call.got["id"])
+    reached: dict[tuple[str, str], str] = {}
+    for note in history.saw("event"):
+        key = (note.facts["which"], note.facts["topic"])
+        reached[key] = max(reached.get(key, ""), note.facts["id"])
+    enders = {note.facts["which"] for note in history.saw("following")}
+    for (which, topic), place in reached.items():
+        if which in enders and topic in last and place < last[topic].got["id"]:
+            yield Violation(f"{which} did not see {last[topic]}", last[topic].begun, last[topic].end)
+
+
+def signalled(history: History) -> Iterator[Violation]:
+    """Each signal is acknowledged by whoever had it, or expires, but not before its time (G1)."""
+    fates = {note.facts["id"]: note.facts["state"] for note in history.saw("signal")}
+    handled = {mark for call in history.did("receive", "drain") for mark in call.got.get("marks", [])}
+    sends = history.did("send")
+    last = history.calls[-1].end if history.calls else 0
+    for mark in sorted(handled - {call.facts["mark"] for call in sends}):
+        yield Violation(f"{mark} was received, and nobody sent it", 0, last)
+    for call in sends:
+        if not call.ok or history.lost_data(call.begun, last):
+            continue
+        fate = fates.get(call.got["id"], "never looked for")
+        if fate not in {"acknowledged", "expired"}:
+            yield Violation(f"{call} was neither delivered nor did it expire: {fate}", call.begun, last)
+        if fate == "expired" and call.facts["ttl"] > _LONG and not _clock_stepped(history):
+            yield Violation(f"{call} expired before its time", call.begun, last)
+        if fate == "acknowledged" and call.facts["mark"] not in handled:
+            yield Violation(f"{call} was acknowledged, and nobody had it", call.begun, last)
+
+
+def _clock_stepped(history: History) -> bool:
+    return any(strike.facts.get("seconds", 0) > 1 for strike in history.strikes)

@@ -1,0 +1,95 @@
+"""What is wrong with a process on purpose: steps lost at the seam, a clock that steps, and seeded bugs."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from comity.errors import BackendUnavailable
+from comity.ops import Effect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from comity.ops import Op
+    from tests.processes.runs.book import Book
+
+CLOCK_KEY = "clock-step"
+"""A key, or in the run's folder a file, that holds microseconds by which the store's clock is ahead."""
+_TIME = "local clock = call('TIME')"
+
+
+class LostAtTheSeam:
+    """Loses requests and replies, each with the same chance, and writes each down."""
+
+    def __init__(self, book: Book, seed: int, chance: float) -> None:
+        self._book, self._random, self._chance = book, random.Random(seed), chance
+
+    def before(self, op: Op[object], attempt: int) -> None:
+        del attempt
+        self._lose(op, "request")
+
+    def after(self, op: Op[object], attempt: int, answer: object, seconds: float) -> None:
+        del attempt, answer, seconds
+        if op.effect is Effect.WRITE:
+            self._lose(op, "reply")
+
+    def _lose(self, op: Op[object], what: str) -> None:
+        if self._random.random() < self._chance:
+            self._book.note("lost_step", step=op.name, which=what)
+            raise BackendUnavailable("the seam", f"the {what} was lost", step=op.name)
+
+
+class StopsHere:
+    """Stops the process before its next step of any kind after SIGUSR1."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        signal.signal(signal.SIGUSR1, lambda *_: self._asked.set())
+
+    def before(self, op: Op[object], attempt: int) -> None:
+        del op, attempt
+        if self._asked.is_set():
+            self._asked.clear()
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+    def after(self, op: Op[object], attempt: int, answer: object, seconds: float) -> None: ...
+
+
+def patch_scripts(*changes: tuple[str, str]) -> None:
+    """Change the text of every script of this process; each change must apply to one at least."""
+    from comity_redis import script
+
+    usual: Any = script.Source.__init__
+
+    def changed(self: script.Source, name: str, text: str) -> None:
+        for before, after in changes:
+            text = text.replace(before, after)
+        usual(self, name, text)
+
+    script.Source.__init__ = changed  # type: ignore[method-assign]
+
+
+def shim_clock(folder: Path) -> None:
+    """Have steps read a clock that the run can step: in the scripts of Redis, and the wall clock of SQLite."""
+    from comity_sqlite.clock import HostClock
+
+    step = f"{_TIME}\nclock[1] = clock[1] + tonumber(call('GET', '{CLOCK_KEY}') or 0)"
+    patch_scripts((_TIME, step))
+    file = os.open(folder / CLOCK_KEY, os.O_RDONLY | os.O_CREAT, 0o600)
+    usual = HostClock.wall_us
+
+    def stepped(self: HostClock) -> int:
+        return usual(self) + int(os.pread(file, 32, 0) or b"0") * 1_000_000
+
+    HostClock.wall_us = stepped  # type: ignore[method-assign]
+
+
+def apply_bug(name: str) -> None:
+    """Put a seeded bug into this process."""
+    from tests.processes.runs.bugs import BUGS
+
+    BUGS[name].plant()
