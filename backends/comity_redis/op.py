@@ -113,18 +113,24 @@ def command(runner: Runner, name: str, effect: Effect, parse: Callable[[Any], T]
     return RedisOp(runner, name, effect, pack(*args), parse)
 
 
-def transaction(runner: Runner, name: str, parse: Callable[[list[Any]], T], *commands: Packed | bytes) -> RedisOp[T]:
-    """Make a READ of several commands in one ``MULTI`` ... ``EXEC``, written and read at once.
+def transaction(
+    runner: Runner,
+    name: str,
+    parse: Callable[[list[Any]], T],
+    *commands: Packed | bytes,
+    effect: Effect = Effect.READ,
+) -> RedisOp[T]:
+    """Make an op of several commands in one ``MULTI`` ... ``EXEC``, written and read at once.
 
-    `parse` gets the list of their answers. For reads only: when the server has forgotten a script,
-    the commands beside it have already been performed and are then performed again.
+    `parse` gets the list of their answers. For reads, and for writes that carry request ids: when the server has
+    forgotten a script, the commands beside it have already been performed and are then performed again.
     """
     data = [part if isinstance(part, bytes) else part.data for part in commands]
     sources = tuple(part.source for part in commands if isinstance(part, Packed) and part.source is not None)
     return RedisOp(
         runner,
         name,
-        Effect.READ,
+        effect,
         b"".join((_MULTI, *data, _EXEC)),
         parse,
         replies=len(data) + 2,

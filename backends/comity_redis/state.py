@@ -24,6 +24,7 @@ from comity_redis.sequence import Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from collections.abc import Sequence as Listing
 
     from comity.model import SessionRef, StateWrite
     from comity.ops import Op
@@ -73,6 +74,17 @@ class RedisState:
         more = (ttl_ms or 0, 1 if ephemeral else 0, max_held, value)
         return self._put.call(parse, *_asked(write), *more, undo=lambda answer: self._undo(write, answer))
 
+    def put_all(
+        self, puts: Listing[tuple[StateWrite, bytes]], *, ttl_ms: int | None
+    ) -> Op[tuple[Written | Mismatch | Fenced, ...]]:
+        """Store several values, each by a step of its own, written and answered together."""
+
+        def parse(answers: list[Any]) -> tuple[Written | Mismatch | Fenced, ...]:
+            return tuple(_written(write, answer) for (write, _), answer in zip(puts, answers, strict=True))
+
+        calls = [self._put.packed(*_asked(write), ttl_ms or 0, 0, 0, value) for write, value in puts]
+        return transaction(self._runner, "state.put_all", parse, *calls, effect=Effect.WRITE)
+
     def delete(self, write: StateWrite) -> Op[Written | Mismatch | Fenced]:
         """Take a key away, as `comity.ports.State.delete` says."""
 
@@ -91,19 +103,28 @@ class RedisState:
 
     def get(self, key: str) -> Op[StoredEntry | None]:
         """Read what stands under a key: one round trip, or two when its session's deadline must be looked up."""
-        name = key.encode()
-        read = pack("ZRANGEBYLEX", self._state, b"[%b\x1f" % name, b"(%b " % name, "LIMIT", 0, _BESIDE)
 
         def plan() -> Generator[Op[Any], Any, StoredEntry | None]:
-            time, deadlines, found = yield self._transaction("state.get", self._first_deadline, read)
-            if not found:
-                return None
-            if any(map(_owner, found)) and _somebody_is_due(deadlines, time):
-                time, deadlines, found = yield self._transaction("state.get", self._deadlines, read)
-            entries = _standing(found, _ms(time), _living(deadlines, time))
-            return entries[-1] if entries else None
+            (entry,) = yield from self._look("state.get", [key])
+            return entry
 
         return Sequence("state.get", Effect.READ, plan)
+
+    def get_all(self, keys: Listing[str]) -> Op[tuple[StoredEntry | None, ...]]:
+        """Read what stands under several keys: as many round trips as for one."""
+        return Sequence("state.get_all", Effect.READ, lambda: self._look("state.get_all", keys))
+
+    def _look(self, step: str, keys: Listing[str]) -> Generator[Op[Any], Any, tuple[StoredEntry | None, ...]]:
+        names = [key.encode() for key in keys]
+        reads = [
+            pack("ZRANGEBYLEX", self._state, b"[%b\x1f" % name, b"(%b " % name, "LIMIT", 0, _BESIDE) for name in names
+        ]
+        time, deadlines, *found = yield self._transaction(step, self._first_deadline, *reads)
+        if any(_owner(member) for members in found for member in members) and _somebody_is_due(deadlines, time):
+            time, deadlines, *found = yield self._transaction(step, self._deadlines, *reads)
+        living = _living(deadlines, time)
+        standing = (_standing(members, _ms(time), living) for members in found)
+        return tuple(entries[-1] if entries else None for entries in standing)
 
     def list(self, start: bytes, stop: bytes, limit: int) -> Op[StatePage]:
         """Read keys in byte order: one round trip, or two when sessions' deadlines must be looked up."""

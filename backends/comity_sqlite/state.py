@@ -36,6 +36,8 @@ from comity_sqlite.requests import acting
 from comity_sqlite.step import How, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from comity.model import Grant
     from comity.ops import Op
     from comity_sqlite.entries import Entry
@@ -97,64 +99,28 @@ class SqliteState:
         max_held: int,
     ) -> Op[Written | Mismatch | Fenced]:
         """See `comity.ports.State.put`."""
-        key = write.key.encode()
+        most = max_held if ephemeral else None
 
         def put(step: Step) -> Written | Mismatch | Fenced | ComityError:
-            if (before := step.ended(Kind.STATE, write.request_id)) is not None:
-                return Written(before.number, step.at_us)
-            mine = acting(step, write.session)
-            if isinstance(mine, SessionLost):
-                return mine
-            entry = entry_called(step, key)
-            if (refused := _refusal(step, write, key, entry)) is not None:
-                return refused
-            if ephemeral and (limit := _limit(step, mine, entry, max_held)) is not None:
-                return limit
-            fence = max(fence_of(step, key, entry), write.fence.token if write.fence else 0)
-            make_way(step, entry)
-            version = step.token()
-            self._store(step, write, mine, value, version, fence, ttl_ms, ephemeral=ephemeral)
-            return _done(step, write, version)
+            return _put(step, write, value, ttl_ms, most)
 
         return self._runner.write("state.put", put, lambda answer: self._undo(write, answer))
 
-    @staticmethod
-    def _store(
-        step: Step,
-        write: StateWrite,
-        mine: SessionRow,
-        value: bytes,
-        version: int,
-        fence: int,
-        ttl_ms: int | None,
-        *,
-        ephemeral: bool,
-    ) -> None:
-        key = write.key.encode()
-        step.do(
-            "INSERT INTO entries (space, key, version, at_ms, due_ms, fence, session, writer, value)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (space, key) DO UPDATE SET version = excluded.version,"
-            " at_ms = excluded.at_ms, due_ms = excluded.due_ms, fence = excluded.fence, session = excluded.session,"
-            " writer = excluded.writer, value = excluded.value",
-            step.space,
-            key,
-            version,
-            step.wall_ms,
-            None if ttl_ms is None else step.wall_ms + ttl_ms,
-            fence,
-            mine.id if ephemeral else None,
-            mine.agent_id,
-            value,
-        )
-        if fence:
-            step.do("DELETE FROM fences WHERE space = ? AND key = ?", step.space, key)
-        owner = mine.agent_id if ephemeral else ""
-        publish(
-            step,
-            StateEvent.PUT,
-            mine.agent_id,
-            {"key": write.key, "version": version, "value": msgspec.Raw(value), "ttl_ms": ttl_ms, "owner": owner},
-        )
+    def put_all(
+        self, puts: Sequence[tuple[StateWrite, bytes]], *, ttl_ms: int | None
+    ) -> Op[tuple[Written | Mismatch | Fenced, ...]]:
+        """See `comity.ports.State.put_all`: all in one transaction."""
+
+        def put_all(step: Step) -> tuple[Written | Mismatch | Fenced, ...] | ComityError:
+            answers: list[Written | Mismatch | Fenced] = []
+            for write, value in puts:
+                answer = _put(step, write, value, ttl_ms, None)
+                if isinstance(answer, ComityError):
+                    return answer
+                answers.append(answer)
+            return tuple(answers)
+
+        return self._runner.write("state.put_all", put_all)
 
     def delete(self, write: StateWrite) -> Op[Written | Mismatch | Fenced]:
         """See `comity.ports.State.delete`."""
@@ -200,6 +166,14 @@ class SqliteState:
         wanted = key.encode()
         return self._runner.read("state.get", lambda step: stored(step, entry_called(step, wanted)))
 
+    def get_all(self, keys: Sequence[str]) -> Op[tuple[StoredEntry | None, ...]]:
+        """See `comity.ports.State.get_all`."""
+
+        def read(step: Step) -> tuple[StoredEntry | None, ...]:
+            return tuple(stored(step, entry_called(step, key.encode())) for key in keys)
+
+        return self._runner.read("state.get_all", read)
+
     def list(self, start: bytes, stop: bytes, limit: int) -> Op[StatePage]:
         """See `comity.ports.State.list`."""
 
@@ -221,6 +195,61 @@ class SqliteState:
     def trim(self, limit: int) -> Op[Trimmed]:
         """See `comity.ports.State.trim`."""
         return self._runner.write("state.trim", lambda step: Trimmed(expire(step, limit), next_due_ms(step)))
+
+
+def _put(
+    step: Step, write: StateWrite, value: bytes, ttl_ms: int | None, max_held: int | None
+) -> Written | Mismatch | Fenced | ComityError:
+    """Store a value if nothing speaks against it; an ephemeral one up to `max_held`, None for one that is not."""
+    key = write.key.encode()
+    if (before := step.ended(Kind.STATE, write.request_id)) is not None:
+        return Written(before.number, step.at_us)
+    mine = acting(step, write.session)
+    if isinstance(mine, SessionLost):
+        return mine
+    entry = entry_called(step, key)
+    if (refused := _refusal(step, write, key, entry)) is not None:
+        return refused
+    if max_held is not None and (limit := _limit(step, mine, entry, max_held)) is not None:
+        return limit
+    fence = max(fence_of(step, key, entry), write.fence.token if write.fence else 0)
+    make_way(step, entry)
+    version = step.token()
+    _store(step, key, mine, value, version, fence, ttl_ms, ephemeral=max_held is not None)
+    owner = mine.agent_id if max_held is not None else ""
+    facts = {"key": write.key, "version": version, "value": msgspec.Raw(value), "ttl_ms": ttl_ms, "owner": owner}
+    publish(step, StateEvent.PUT, mine.agent_id, facts)
+    return _done(step, write, version)
+
+
+def _store(
+    step: Step,
+    key: bytes,
+    mine: SessionRow,
+    value: bytes,
+    version: int,
+    fence: int,
+    ttl_ms: int | None,
+    *,
+    ephemeral: bool,
+) -> None:
+    step.do(
+        "INSERT INTO entries (space, key, version, at_ms, due_ms, fence, session, writer, value)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (space, key) DO UPDATE SET version = excluded.version,"
+        " at_ms = excluded.at_ms, due_ms = excluded.due_ms, fence = excluded.fence, session = excluded.session,"
+        " writer = excluded.writer, value = excluded.value",
+        step.space,
+        key,
+        version,
+        step.wall_ms,
+        None if ttl_ms is None else step.wall_ms + ttl_ms,
+        fence,
+        mine.id if ephemeral else None,
+        mine.agent_id,
+        value,
+    )
+    if fence:
+        step.do("DELETE FROM fences WHERE space = ? AND key = ?", step.space, key)
 
 
 def _done(step: Step, write: StateWrite, version: int) -> Written:

@@ -93,5 +93,5 @@ def too_slow(tables: Iterable[Table]) -> list[str]:
         f"{table.title}: {name} took {figure.median:.3f} s"
         for table in tables
         for name, figure in table.figures.items()
-        if name == FEW and figure.median > MOST_FOR_ENDS
+        if name in (FEW, MANY) and figure.median > MOST_FOR_ENDS
     ]

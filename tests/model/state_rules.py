@@ -82,6 +82,19 @@ class StateRules:
         time.sleep(0.004)
         self.both(lambda s: s.backend.state.trim(100))
 
+    @rule(
+        agent_id=AGENTS,
+        wanted=st.lists(st.tuples(keys, EXPECTED, FENCES), min_size=1, max_size=3),
+        which=st.integers(0, 12),
+    )
+    def put_all(self, agent_id: str, wanted: list[tuple[str, str | None, int | str | None]], which: int) -> None:
+        writes = [self.described(agent_id, *each, which) for each in wanted]
+        self.both(lambda s: s.backend.state.put_all([(write(s), b"[2]") for write in writes], ttl_ms=None))
+
+    @rule(wanted=st.lists(keys, min_size=1, max_size=3))
+    def get_all(self, wanted: list[str]) -> None:
+        self.both(lambda s: s.backend.state.get_all(wanted))
+
     @rule(agent_id=AGENTS, key=keys, expected=EXPECTED, fence=FENCES, which=st.integers(0, 12))
     def delete(self, agent_id: str, key: str, expected: str | None, fence: int | str | None, which: int) -> None:
         write = self.described(agent_id, key, expected, fence, which)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from comity.model import (
         Fenced,
         Mismatch,
@@ -45,6 +47,16 @@ class State(Protocol):
         Raises `SessionLost`, and `LimitExceeded` for an ephemeral key beyond `max_held` of the session.
         """
 
+    def put_all(
+        self, puts: Sequence[tuple[StateWrite, bytes]], *, ttl_ms: int | None
+    ) -> Op[tuple[Written | Mismatch | Fenced, ...]]:
+        """Store values under several keys, on one way to the store; the answers are in the order of the `puts`.
+
+        Each is judged by itself, as `put` would. They may be steps of their own: where the call raises, some may have
+        been applied. Nothing is undone: for writers that expect versions, and read again what they do not know.
+        For up to 100 keys. Raises `SessionLost`.
+        """
+
     def delete(self, write: StateWrite) -> Op[Written | Mismatch | Fenced]:
         """Take the key away; one that is not there is no refusal. Works while the store is full.
 
@@ -59,6 +71,9 @@ class State(Protocol):
 
     def get(self, key: str) -> Op[StoredEntry | None]:
         """Read what stands under a key, None when it is not there."""
+
+    def get_all(self, keys: Sequence[str]) -> Op[tuple[StoredEntry | None, ...]]:
+        """Read what stands under several keys at one moment, each as `get` does; for up to 100 keys."""
 
     def list(self, start: bytes, stop: bytes, limit: int) -> Op[StatePage]:
         """Read the first keys from `start` on and before `stop`, in the order of their bytes in UTF-8.

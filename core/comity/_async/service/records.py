@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from comity.errors import LockLost
 from comity.model import Fence, Fenced, Mismatch, StateWrite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from comity._async.leases import AsyncLease
     from comity._async.space import AsyncSpace
-    from comity.model import StoredEntry
+    from comity.model import StoredEntry, Written
+
+T = TypeVar("T")
+
+_AT_ONCE = 100
+"""Keys in one round trip."""
+
+
+def batched(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Part what is to be read or written into round trips."""
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
 
 
 class AsyncRecords:
@@ -23,6 +35,24 @@ class AsyncRecords:
     async def read(self, key: str) -> StoredEntry | None:
         """Return what stands under a key."""
         return await self._space.seam.arun(self._space.backend.state.get(key))
+
+    async def read_all(self, keys: Sequence[str]) -> list[StoredEntry | None]:
+        """Return what stands under each of the keys, in few round trips."""
+        found: list[StoredEntry | None] = []
+        for some in batched(keys):
+            found += await self._space.seam.arun(self._space.backend.state.get_all(some))
+        return found
+
+    async def write_all(self, bodies: Sequence[tuple[str, bytes, int]], *, ttl: float) -> list[int | None]:
+        """Store each key's body if its version stands there, for `ttl` seconds; answer for each as `write` does.
+
+        One round trip, for one of those that `batched` makes. Raises `LockLost`.
+        """
+        space, lease = self._space, self._lease
+        lease.ensure_held()
+        puts = [(StateWrite(space.ids(), self._ref, key, known, self._fence), body) for key, body, known in bodies]
+        answers = await space.seam.arun(space.backend.state.put_all(puts, ttl_ms=round(ttl * 1000)))
+        return [self._version(answer) for answer in answers]
 
     async def write(
         self,
@@ -41,7 +71,11 @@ class AsyncRecords:
         write = StateWrite(space.ids(), self._ref, key, expect_version, self._fence)
         ttl_ms = None if ttl is None else round(ttl * 1000)
         op = space.backend.state.put(write, body, ttl_ms=ttl_ms, ephemeral=False, max_held=space.settings.max_held)
-        answer = await space.seam.arun(op)
+        return self._version(await space.seam.arun(op))
+
+    def _version(self, answer: Written | Mismatch | Fenced) -> int | None:
+        """Return the version that was made, None when another stood there. Raises `LockLost`."""
+        lease = self._lease
         if isinstance(answer, Mismatch):
             return None
         if isinstance(answer, Fenced):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from comity._sync.service.records import batched
 from comity.aggregates import (
     FEED_KEY,
     Aggregate,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from comity._sync.service.records import Records
     from comity._sync.space import Space
     from comity.jobs import Turn
-    from comity.model import FinishedSlice
+    from comity.model import FinishedSlice, FinishedTask, StoredEntry
 
 _PAGE = 1000
 _MOST = 5000
@@ -73,11 +74,9 @@ class Aggregating:
             more = place.number < part.last
         if began == place.position:
             return False
-        for key in touched:
-            if turn.stopping:
-                self._forget()
-                return False
-            self._store(key)
+        if not self._store(sorted(touched), turn):
+            self._forget()
+            return False
         self._store_place(place)
         turn.count("aggregated", taken)
         turn.count("missed", place.missed - missed)
@@ -88,10 +87,12 @@ class Aggregating:
     def _add_up(self, place: FeedPlace, part: FinishedSlice, touched: set[str]) -> None:
         """Take a page of ends into their aggregates, and move the place behind it."""
         place.enter(part.epoch, part.tasks[0].number if part.tasks else part.last + 1)
+        missing = {key for end in part.tasks for key in _keys(end)} - self._known.keys()
+        found = dict(zip(missing, self._records.read_all([*missing]), strict=True)) if missing else {}
         for end in part.tasks:
             place.reach(end.number)
-            for key in (queue_key(end.queue), batch_key(end.batch)) if end.batch else (queue_key(end.queue),):
-                known = self._known.get(key) or self._load(key, place)
+            for key in _keys(end):
+                known = self._known.get(key) or self._begin(key, found[key], place)
                 if known[0].take(part.epoch, end):
                     touched.add(key)
             place.number = end.number
@@ -109,19 +110,31 @@ class Aggregating:
         stored = self._records.write(FEED_KEY, encode_record(place), expect_version=self._place_version)
         self._place_version = _expected(FEED_KEY, stored)
 
-    def _load(self, key: str, place: FeedPlace) -> tuple[Aggregate, int]:
-        entry = self._records.read(key)
+    def _begin(self, key: str, entry: StoredEntry | None, place: FeedPlace) -> tuple[Aggregate, int]:
+        """Go on with the aggregate that is stored, or begin one."""
         found = None if entry is None else read_aggregate(key, entry.value)
         known = (found or Aggregate(missed_before=place.missed), 0 if entry is None else entry.version)
         self._known[key] = known
         return known
 
-    def _store(self, key: str) -> None:
-        aggregate, version = self._known[key]
-        aggregate.trim()
-        body = encode_record(aggregate)
-        stored = self._records.write(key, body, expect_version=version, ttl=AGGREGATES_KEPT)
-        self._known[key] = (aggregate, _expected(key, stored))
+    def _store(self, keys: list[str], turn: Turn) -> bool:
+        """Write the aggregates; False when the turn is to end before all are written."""
+        for some in batched(keys):
+            if turn.stopping:
+                return False
+            bodies = []
+            for key in some:
+                aggregate, version = self._known[key]
+                aggregate.trim()
+                bodies.append((key, encode_record(aggregate), version))
+            for key, stored in zip(some, self._records.write_all(bodies, ttl=AGGREGATES_KEPT), strict=True):
+                self._known[key] = (self._known[key][0], _expected(key, stored))
+        return True
+
+
+def _keys(end: FinishedTask) -> tuple[str, ...]:
+    """Return the aggregates an end belongs to."""
+    return (queue_key(end.queue), batch_key(end.batch)) if end.batch else (queue_key(end.queue),)
 
 
 def look_up(space: Space, key: str) -> Aggregate | None:

@@ -4,15 +4,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from comity.errors import LockLost
 from comity.model import Fence, Fenced, Mismatch, StateWrite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from comity._sync.leases import Lease
     from comity._sync.space import Space
-    from comity.model import StoredEntry
+    from comity.model import StoredEntry, Written
+
+T = TypeVar("T")
+
+_AT_ONCE = 100
+"""Keys in one round trip."""
+
+
+def batched(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Part what is to be read or written into round trips."""
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
 
 
 class Records:
@@ -25,6 +37,24 @@ class Records:
     def read(self, key: str) -> StoredEntry | None:
         """Return what stands under a key."""
         return self._space.seam.run(self._space.backend.state.get(key))
+
+    def read_all(self, keys: Sequence[str]) -> list[StoredEntry | None]:
+        """Return what stands under each of the keys, in few round trips."""
+        found: list[StoredEntry | None] = []
+        for some in batched(keys):
+            found += self._space.seam.run(self._space.backend.state.get_all(some))
+        return found
+
+    def write_all(self, bodies: Sequence[tuple[str, bytes, int]], *, ttl: float) -> list[int | None]:
+        """Store each key's body if its version stands there, for `ttl` seconds; answer for each as `write` does.
+
+        One round trip, for one of those that `batched` makes. Raises `LockLost`.
+        """
+        space, lease = self._space, self._lease
+        lease.ensure_held()
+        puts = [(StateWrite(space.ids(), self._ref, key, known, self._fence), body) for key, body, known in bodies]
+        answers = space.seam.run(space.backend.state.put_all(puts, ttl_ms=round(ttl * 1000)))
+        return [self._version(answer) for answer in answers]
 
     def write(
         self,
@@ -43,7 +73,11 @@ class Records:
         write = StateWrite(space.ids(), self._ref, key, expect_version, self._fence)
         ttl_ms = None if ttl is None else round(ttl * 1000)
         op = space.backend.state.put(write, body, ttl_ms=ttl_ms, ephemeral=False, max_held=space.settings.max_held)
-        answer = space.seam.run(op)
+        return self._version(space.seam.run(op))
+
+    def _version(self, answer: Written | Mismatch | Fenced) -> int | None:
+        """Return the version that was made, None when another stood there. Raises `LockLost`."""
+        lease = self._lease
         if isinstance(answer, Mismatch):
             return None
         if isinstance(answer, Fenced):

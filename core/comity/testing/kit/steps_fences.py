@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from comity.model import Fence, Fenced, Grant, Granted, LockRequest, Mode, SessionRef
+from comity.errors import SessionLost
+from comity.model import Fence, Fenced, Grant, Granted, LockRequest, Mismatch, Mode, SessionRef, Written
 from comity.testing.kit.rules import rule
 from comity.testing.kit.stage import SHORT, Stage, StepTests
 
@@ -23,6 +24,38 @@ def by_grant(stage: Stage, request: LockRequest, token: int | None = None) -> Fe
 
 class FenceSteps(StepTests):
     """Writes are fenced by tokens, and by grants that must be held."""
+
+    @rule("K1", "X4")
+    def test_several_keys_are_written_and_read_at_once_and_each_is_judged_by_itself(self, stage: Stage) -> None:
+        ann = stage.session("ann")
+        stage.put(ann, "fenced", b"0", fence=by_token(9))
+        version = stage.put(ann, "plan", b"0")
+        writes = [
+            stage.described(ann, "plan", expect_version=version),
+            stage.described(ann, "fenced", fence=by_token(8)),
+            stage.described(ann, "new", expect_version=0, fence=by_token(8)),
+            stage.described(ann, "wrong", expect_version=1),
+        ]
+        puts = [(write, b"%d" % number) for number, write in enumerate(writes, 1)]
+        answers = stage.run(stage.backend.state.put_all(puts, ttl_ms=500_000))
+        assert [type(answer) for answer in answers] == [Written, Fenced, Written, Mismatch]
+        again = stage.run(stage.backend.state.put_all(puts, ttl_ms=500_000))  # a reply was lost
+        made = [answer.version for answer in answers if isinstance(answer, Written)]
+        assert [answer.version for answer in again if isinstance(answer, Written)] == made
+        found = stage.run(stage.backend.state.get_all(["new", "nothing", "plan", "fenced"]))
+        assert [entry and (entry.key, entry.value) for entry in found] == [
+            ("new", b"3"),
+            None,
+            ("plan", b"1"),
+            ("fenced", b"0"),
+        ]
+        assert [entry and entry.version for entry in found][::2] == made[::-1]
+        assert [bool(entry and entry.expires_ms) for entry in found] == [True, False, True, False]
+        assert [change["key"] for change in stage.changes()] == ["fenced", "plan", "plan", "new"]
+        stage.run(stage.backend.presence.depart(ann))
+        with pytest.raises(SessionLost):
+            stage.run(stage.backend.state.put_all([(stage.described(ann, "late"), b"1")], ttl_ms=None))
+        assert stage.entry("late") is None
 
     def refused(self, stage: Stage, ref: SessionRef, fence: Fence, key: str = "plan") -> Fenced:
         """Write and delete in vain; return the refusal."""

@@ -28,6 +28,8 @@ from comity.testing.model.queue import holders
 from comity.testing.model.records import Fact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from comity.model import Grant, SessionRef
     from comity.testing.model.records import Session
     from comity.testing.model.step import ModelOp, Steps
@@ -118,14 +120,31 @@ class ModelState:
         max_held: int,
     ) -> ModelOp[Written | Mismatch | Fenced]:
         """Store a value, if what the write expects holds."""
+        step = self._putting(write, value, ttl_ms, max_held if ephemeral else None)
+        return self._steps.write("state.put", step, lambda answer: self._undo(write, answer))
+
+    def put_all(
+        self, puts: Sequence[tuple[StateWrite, bytes]], *, ttl_ms: int | None
+    ) -> ModelOp[tuple[Written | Mismatch | Fenced, ...]]:
+        """Store several values, each if what its write expects holds."""
+
+        def step() -> tuple[Written | Mismatch | Fenced, ...]:
+            return tuple(self._putting(write, value, ttl_ms, None)() for write, value in puts)
+
+        return self._steps.write("state.put_all", step)
+
+    def _putting(
+        self, write: StateWrite, value: bytes, ttl_ms: int | None, max_held: int | None
+    ) -> Callable[[], Written | Mismatch | Fenced]:
         space, ref, key = self._space, write.session, write.key
+        ephemeral = max_held is not None
 
         def step() -> Written | Mismatch | Fenced:
             refused = self._begin(write)
             if refused is not None:
                 return refused
             mine = [each for each, fact in space.facts.items() if fact.owner == ref and each != key]
-            if ephemeral and len(mine) >= max_held:
+            if max_held is not None and len(mine) >= max_held:
                 raise LimitExceeded(ref.agent_id, max_held, "ephemeral keys")
             make_way(space, key)
             version = space.next_token()
@@ -144,7 +163,7 @@ class ModelState:
             publish(space, StateEvent.PUT, ref.agent_id, **facts)
             return self._end(write, version)
 
-        return self._steps.write("state.put", step, lambda answer: self._undo(write, answer))
+        return step
 
     def delete(self, write: StateWrite) -> ModelOp[Written | Mismatch | Fenced]:
         """Take a key away, if what the write expects holds."""
@@ -219,6 +238,10 @@ class ModelState:
     def get(self, key: str) -> ModelOp[StoredEntry | None]:
         """Read one key."""
         return self._steps.read("state.get", lambda: self._entry(key))
+
+    def get_all(self, keys: Sequence[str]) -> ModelOp[tuple[StoredEntry | None, ...]]:
+        """Read several keys."""
+        return self._steps.read("state.get_all", lambda: tuple(map(self._entry, keys)))
 
     def list(self, start: bytes, stop: bytes, limit: int) -> ModelOp[StatePage]:
         """Read keys in byte order."""

@@ -27,19 +27,33 @@ class BrokenOff(Exception):
 
 
 class AsyncBreaking(AsyncRecords):
-    """The records of a leader that dies at a write: right `before` it, or right after it took effect."""
+    """The records of a leader that dies at a write: right `before` it, or right after it took effect.
+
+    Of several that are sent together, those in front of that one took effect and those behind it did not.
+    """
 
     writes, at, before = 0, -1, False
 
     async def write(self, key: str, body: bytes, **options: Any) -> int | None:
         """Write, or break off."""
-        self.writes += 1
-        if self.writes == self.at and self.before:
+        if self._is_next() and self.before:
             raise BrokenOff
         version = await super().write(key, body, **options)
         if self.writes == self.at:
             raise BrokenOff
         return version
+
+    async def write_all(self, bodies: Any, *, ttl: float) -> list[int | None]:
+        """Write all, or break off among them."""
+        for stored, _ in enumerate(bodies):
+            if self._is_next():
+                await super().write_all(bodies[: stored if self.before else stored + 1], ttl=ttl)
+                raise BrokenOff
+        return await super().write_all(bodies, ttl=ttl)
+
+    def _is_next(self) -> bool:
+        self.writes += 1
+        return self.writes == self.at
 
 
 async def finish(
