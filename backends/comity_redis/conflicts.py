@@ -113,7 +113,7 @@ class _Facts:
 
     name: str
     at_us: int
-    lock: bytes | None
+    locks: list[bytes]
     past: bytes | None
     verdicts: bytes | None
     asked: list[Any]
@@ -134,15 +134,20 @@ class _Facts:
         return Contest(self.name, int(self._counter()), holders, tuple(parties), tuple(standing), self.at_us)
 
     def _holders(self) -> tuple[Holder, ...]:
-        if self.lock is None:
-            return ()
         pairs = zip(self.ends[::2], self.ends[1::2], strict=True)
         ends = {who: int(float(deadline)) for who, deadline in pairs if deadline is not None}
-        return tuple(records.present(self.name, self.lock, ends, self.at_us // 1000))
+        return records.present_near(self.locks, ends, self.at_us // 1000)
+
+    @property
+    def _lock(self) -> bytes:
+        """The lock record of the name itself."""
+        names = self.locks[::2]
+        own = self.name.encode()
+        return self.locks[2 * names.index(own) + 1] if own in names else b""
 
     def _counter(self) -> bytes:
         """Return the grant counter, 16 digits: of the lock's record, else of what is left of the name."""
-        for text in ((self.lock or b"")[1:], self.past or b"", self.verdicts or b""):
+        for text in (self._lock[1:], self.past or b"", self.verdicts or b""):
             counter, parted, _ = text.partition(RS)
             if parted and len(counter) == 16 and counter.isdigit():  # noqa: PLR2004 - as tokens are written
                 return counter
@@ -153,7 +158,7 @@ class _Facts:
         if info is None:
             return Party(agent_id, "", None, Claim.NONE, 0)
         incarnation, known = info
-        tokens = tuple(holder.token for holder in held if holder.agent_id == agent_id)
+        tokens = tuple(dict.fromkeys(holder.token for holder in held if holder.agent_id == agent_id))
         who = f"{agent_id}\x1f{incarnation}".encode()
         for claim, tickets in (
             (Claim.LEASE, tokens),
@@ -190,7 +195,7 @@ class _Facts:
             token, _, rest = text.partition(FS)
             if rest.partition(FS)[2] == who and token.isdigit():
                 yield int(token)
-        for text in (self.lock or b"").split(RS)[1:]:
+        for text in self._lock.split(RS)[1:]:
             token, _, rest = text.partition(FS)
             if rest.partition(FS)[2].startswith(who + FS) and token.isdigit():
                 yield int(token)

@@ -27,6 +27,7 @@ own       lex     o FS ``q`` FS request FS name: a request that holds or waits;
                   o FS ``e`` FS key: it ends with the session;
                   o FS ``n`` FS version (10 digits) FS request FS token FS name FS reason: a loss not yet
                   acknowledged, at most 1,000; o FS ``v`` FS name: it is part of a verdict on the name;
+                  FS mode FS name: a name with a ``/`` that is held, to be found from the areas above it;
                   o FS ``t`` FS request FS task: a claim; o FS ``c`` FS request FS number FS listener FS
                   queue: a claim that waits
 queue     lex     name FS rank (9999 - priority, 5 digits) FS number FS mode FS request FS o FS ttl (0: none)

@@ -26,7 +26,20 @@ from comity_redis.keys import plain
 from comity_redis.op import transaction
 from comity_redis.packing import bulks, often, pack
 from comity_redis.presence import lost
-from comity_redis.records import FS, LETTERS, MAX_RANK, RS, contender, cycle, holders, loss, present, queue, stands
+from comity_redis.records import (
+    FS,
+    LETTERS,
+    MAX_RANK,
+    RS,
+    contender,
+    cycle,
+    holders,
+    loss,
+    present,
+    present_near,
+    queue,
+    stands,
+)
 
 if TYPE_CHECKING:
     from comity.model import Answer, Contender, Holder, LockRequest, Loss, SessionRef
@@ -193,11 +206,9 @@ class RedisLocks:
         """Read who holds a name and who waits for it, in order."""
 
         def parse(answer: list[Any]) -> LockView:
-            at_us, record, sessions, members = answer
+            at_us, locks, sessions, members = answer
             now_ms = at_us // 1000
-            ends = _deadlines(sessions)
-            there = () if record is None else tuple(present(name, record, ends, now_ms))
-            return LockView(there, tuple(queue(name, members, now_ms)), at_us)
+            return LockView(present_near(locks, _deadlines(sessions), now_ms), queue(name, members, now_ms), at_us)
 
         return self._view.call(parse, name)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import attrs
+
 from comity.logs import corrupt
 from comity.model import Contender, Holder, Link, Loss, Mode, SessionBody
 
@@ -93,18 +95,30 @@ def stands(member: bytes, now_ms: int) -> bool:
     return till == 0 or till > now_ms
 
 
-def queue(name: str, members: Sequence[Any], now_ms: int) -> Iterator[Contender]:
-    """Read the queue of a name: members and the deadlines of their sessions, in turn."""
-    place = 1
+def present_near(locks: Sequence[Any], ends: dict[bytes, int], now_ms: int) -> tuple[Holder, ...]:
+    """Read lock records, names and texts in turn, in the order of the grants."""
+    names = (name.decode(errors="replace") for name in locks[::2])
+    found = [each for name, text in zip(names, locks[1::2], strict=True) for each in present(name, text, ends, now_ms)]
+    return tuple(sorted(found, key=lambda each: (each.token, each.name.encode())))
+
+
+def queue(name: str, members: Sequence[Any], now_ms: int) -> tuple[Contender, ...]:
+    """Read who waits for a name or for what overlaps it: members and the deadlines of their sessions, in turn.
+
+    Each request once: for the name itself, or else for the first in byte order.
+    """
+    found: list[tuple[tuple[bytes, bytes], bool, Contender]] = []
     for member, deadline in zip(members[::2], members[1::2], strict=True):
         try:
-            found = contender(member, place)
+            each, (rank, number) = contender(member, 0), member.split(FS)[1:3]
         except (ValueError, KeyError):
             corrupt("waiter", name, member[:80])
             continue
         if deadline is not None and float(deadline) > now_ms and stands(member, now_ms):
-            place += 1
-            yield found
+            found.append(((rank, number), each.name != name, each))
+    found.sort(key=lambda one: (*one[:2], one[2].name.encode()))
+    line = {each.request_id: each for _, _, each in reversed(found)}
+    return tuple(attrs.evolve(each, place=place) for place, each in enumerate(reversed(line.values()), 1))
 
 
 def cycle(texts: Sequence[Any]) -> Iterator[Link]:

@@ -22,7 +22,7 @@ from comity.model import (
 from comity_sqlite.handoff import clear_the_way, serve
 from comity_sqlite.log import tell
 from comity_sqlite.presence import info_of
-from comity_sqlite.queue import Seat, grant, holder, holders_of, lose, queue, seat_of
+from comity_sqlite.queue import Seat, grant, holder, holders_of, line, lose, once, queue, seat_of
 from comity_sqlite.requests import granted, limit, over, take_over
 from comity_sqlite.step import How, Kind
 
@@ -69,7 +69,7 @@ def _counter(step: Step, name: str) -> int:
 
 def _contest(step: Step, name: str, agent_ids: tuple[str, ...]) -> Contest:
     held = holders_of(step, name)
-    waiting = list(queue(step, name))
+    waiting = list(line(step, name))
     asked = sorted({*agent_ids, *(seat.agent_id for seat in held)})
     parties: list[Party] = []
     numbers: set[int] = set()
@@ -103,7 +103,7 @@ def _contest(step: Step, name: str, agent_ids: tuple[str, ...]) -> Contest:
 
 def _party(step: Step, name: str, session: SessionRow, held: list[Seat], waiting: list[Seat]) -> Party:
     info = info_of(step, session)
-    tokens = tuple(seat.number for seat in held if seat.session == session.id)
+    tokens = tuple(seat.number for seat in once(held) if seat.session == session.id)
     asks = [seat.number for seat in waiting if seat.session == session.id]
     past = step.one(
         "SELECT token FROM past WHERE space = ? AND name = ? AND session = ?",
@@ -151,13 +151,14 @@ def _settle(step: Step, settlement: Settlement) -> Settled | Changed:
     answer = _answer(step, settlement)
     if answer.granted is not None:
         return answer
-    held = holders_of(step, name)
+    there = holders_of(step, name)
+    held = once(there)
     if (
         _counter(step, name) != settlement.counter
         or tuple(seat.number for seat in held) != settlement.tokens
         or any(_came_again(step, ref) for verdict in settlement.verdicts for ref in _pair(verdict))
     ):
-        return Changed(tuple(holder(step, seat) for seat in held), step.at_us)
+        return Changed(tuple(holder(step, seat) for seat in there), step.at_us)
     step.do("DELETE FROM verdicts WHERE space = ? AND name = ? AND counter <> ?", step.space, name, settlement.counter)
     new = [verdict for verdict in settlement.verdicts if _record(step, settlement, verdict)]
     _enforce(step, settlement, held)

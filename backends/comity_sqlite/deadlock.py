@@ -6,12 +6,13 @@ its waiting requests conflict with. The search goes flow by flow, so a cycle fou
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import attrs
 
-from comity.model import Link
-from comity_sqlite.queue import conflicts, holders_of, seats, wants_of
+from comity.model import Link, covers
+from comity_sqlite.queue import conflicts, holders_of, once, seats, seats_near, wants_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,8 +59,8 @@ def _stands_alone(step: Step, seat: Seat) -> bool:
         "SELECT 1 FROM requests WHERE session = ? AND flow = ? AND id <> ? LIMIT 1", seat.session, seat.flow, seat.id
     ):
         return False
-    behind = "SELECT 1 FROM wants WHERE space = ? AND name = ? AND held = 0 AND (urgency, number) > (?, ?) LIMIT 1"
-    return not any(step.one(behind, step.space, name, *seat.turn) for name, _ in wants_of(step, seat))
+    behind = "w.held = 0 AND (w.urgency, w.number) > (?, ?) LIMIT 1"
+    return not any(True for _ in seats_near(step, (name for name, _ in wants_of(step, seat)), behind, *seat.turn))
 
 
 def _explore(step: Step, me: _Flow) -> _Waits:
@@ -88,23 +89,25 @@ def _explore(step: Step, me: _Flow) -> _Waits:
 def _in_the_way(step: Step, seat: Seat, want: Want) -> Iterator[Seat]:
     """Go through what keeps a waiting request from `want`, from its place forwards to the holders.
 
-    One in line that wants the name for itself waits for all that is before it, so nothing before it needs to
-    be looked at; unless it may get another name.
+    One in line that wants the name, or an area around it, for itself waits for all that is before it, so nothing
+    before it needs to be looked at; unless it may get another name.
     """
-    for other in seats(
+    before = seats_near(
         step,
-        "w.space = ? AND w.name = ? AND w.held = 0 AND (w.urgency, w.number) < (?, ?)"
-        " ORDER BY w.urgency DESC, w.number DESC",
-        step.space,
-        want[0],
+        [want[0]],
+        "w.held = 0 AND (w.urgency, w.number) < (?, ?) ORDER BY w.urgency DESC, w.number DESC",
         *seat.turn,
-    ):
-        if other.is_over(step) or not conflicts(want, other.want):
+    )
+    if "/" in want[0]:
+        before = iter(sorted(before, key=lambda other: other.turn, reverse=True))
+    for _, parts in itertools.groupby(before, key=lambda other: other.id):
+        there = [part for part in parts if not part.is_over(step) and conflicts(want, part.want)]
+        if not there:
             continue
-        yield other
-        if other.flow and not other.shared and not other.pool:
+        yield there[0]
+        if any(part.flow and not part.shared and not part.pool and covers(part.name, want[0]) for part in there):
             return
-    yield from (other for other in holders_of(step, want[0]) if conflicts(want, other.want))
+    yield from once(other for other in holders_of(step, want[0]) if conflicts(want, other.want))
 
 
 def _drop_those_that_end(waits: _Waits, flow: _Flow) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from comity.model import PLACE_LOST
+from comity.model import PLACE_LOST, bounds_below, overlap, spread
 from comity_sqlite.ending import end_session
 from comity_sqlite.processes import is_deaf
 from comity_sqlite.queue import (
@@ -15,12 +15,15 @@ from comity_sqlite.queue import (
     forget_name,
     grant,
     holders_of,
+    is_held_against,
+    line,
     lose,
     marks,
     over_by_ttl,
     places_lost,
     queue,
     remove,
+    seats_near,
     wants_of,
 )
 from comity_sqlite.step import How
@@ -86,10 +89,16 @@ def is_late(step: Step, seat: Seat) -> bool:
 
 def room(step: Step, wants: Sequence[Want], place: Place, *, pool: bool) -> list[Want] | None:
     """Return what can be granted of `wants`: all, or of a pool the first that is free; None when nothing can."""
-    taken = {seat.name for seat in holders_of(step, *(name for name, _ in wants)) if not seat.shared}
+    if not pool and len(wants) == 1:
+        return None if _is_barred(step, wants[0], place) else list(wants)
+    taken = [seat.name for seat in holders_of(step, *(name for name, _ in wants)) if not seat.shared]
     if taken and not pool:
         return None
-    free = (want for want in wants if want[0] not in taken and not _is_barred(step, want, place))
+    free = (
+        want
+        for want in wants
+        if not any(overlap(want[0], name) for name in taken) and not _is_barred(step, want, place)
+    )
     if pool:
         return next(([want] for want in free), None)
     return list(wants) if len(list(free)) == len(wants) else None
@@ -97,9 +106,9 @@ def room(step: Step, wants: Sequence[Want], place: Place, *, pool: bool) -> list
 
 def _is_barred(step: Step, want: Want, place: Place) -> bool:
     """Tell whether a holder, or a request before that place, keeps it from the name."""
-    if any(conflicts(want, seat.want) for seat in holders_of(step, want[0])):
+    if is_held_against(step, want):
         return True
-    for seat in queue(step, want[0]):
+    for seat in line(step, want[0], before=None if place.late else place.turn):
         if place.ends_at(seat):
             return False
         if seat.id != place.request and place.is_behind(step, seat) and conflicts(want, seat.want):
@@ -112,7 +121,7 @@ def _next_in_line(step: Step, name: str) -> list[Seat]:
 
     They are the readers that stand first, and the first writer, which holds up all behind it.
     """
-    if any(not seat.shared for seat in holders_of(step, name)):
+    if is_held_against(step, (name, True)):
         return []
     found: list[Seat] = []
     late: list[Seat] = []
@@ -159,13 +168,16 @@ def serve(step: Step) -> bool:
 
 
 def _waited_for(step: Step, names: set[str]) -> list[str]:
-    """Return those of the names that somebody waits for."""
+    """Return the names that somebody waits for and that overlap one of these."""
     found: list[str] = []
-    every = sorted(names)
+    every, areas = spread(sorted(names))
     for start in range(0, len(every), _AT_ONCE):
         part = every[start : start + _AT_ONCE]
         query = f"SELECT DISTINCT name FROM wants WHERE space = ? AND name IN ({marks(part)}) AND held = 0"  # noqa: S608
         found += [name for (name,) in step.all(query, step.space, *part)]
+    for area in areas:
+        query = "SELECT DISTINCT name FROM wants WHERE space = ? AND name > ? AND name < ? AND held = 0"
+        found += [name for (name,) in step.all(query, step.space, *bounds_below(area))]
     return found
 
 
@@ -195,12 +207,9 @@ def clear_the_way(step: Step, names: Sequence[str]) -> bool:
     if not step.has_ended_one and step.one(
         "SELECT 1 FROM sessions WHERE space = ? AND due_us <= ? LIMIT 1", step.space, step.now_us
     ):
-        query = (
-            "SELECT s.id FROM wants w JOIN requests r ON r.id = w.request JOIN sessions s ON s.id = r.session"  # noqa: S608
-            f" WHERE w.space = ? AND w.name IN ({marks(names)}) AND s.due_us <= ? ORDER BY s.due_us, s.agent_id LIMIT 1"
-        )
-        due = step.one(query, step.space, *names, step.now_us)
+        there = seats_near(step, names, "s.due_us <= ?", step.now_us)
+        due = min(there, key=lambda seat: (seat.session_due_us, seat.agent_id.encode()), default=None)
         if due is not None:
-            end_session(step, due[0], "expired", How.LOST)
+            end_session(step, due.session, "expired", How.LOST)
             ended = True
     return serve(step) or ended or bool(lapsed or gone)

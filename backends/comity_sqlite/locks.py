@@ -27,7 +27,7 @@ from comity.model import (
 from comity_sqlite.deadlock import cycle
 from comity_sqlite.ending import end_one_due
 from comity_sqlite.handoff import Place, clear_the_way, room, serve
-from comity_sqlite.queue import Seat, bump, erase, holder, holders_of, lose, remove, seat_of, wants_of
+from comity_sqlite.queue import Seat, bump, erase, holder, holders_of, lose, once, remove, seat_of, wants_of
 from comity_sqlite.requests import (
     acting,
     granted,
@@ -210,9 +210,10 @@ class SqliteLocks:
                 return end
             if seat is not None and seat.held:
                 return granted(step, seat)
-            held = holders_of(step, want.name)
+            there = holders_of(step, want.name)
+            held = once(there)
             if [other.number for other in held] != [token]:
-                return Changed(tuple(holder(step, other) for other in held), step.at_us)
+                return Changed(tuple(holder(step, other) for other in there), step.at_us)
             if seat is None and (refusal := limit(step, mine, request)) is not None:
                 return refusal
             lose(step, held[0], reason, mine.agent_id, want.name)
@@ -237,7 +238,7 @@ class SqliteLocks:
             clear_the_way(step, [name])
             held = holders_of(step, name)
             taken_from = tuple(holder(step, seat) for seat in held)
-            for seat in held:
+            for seat in once(held):
                 lose(step, seat, reason, session.agent_id, name)
             serve(step)
             step.mark(Kind.BREAKING, request_id, How.DONE, msgspec.json.encode(taken_from).decode())

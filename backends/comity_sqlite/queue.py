@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from comity.model import Contender, Holder, Mode, SystemEvent
+from comity.model import Contender, Holder, Mode, SystemEvent, bounds_below, overlap, overlapping, spread
 from comity_sqlite.log import tell
 from comity_sqlite.step import How, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from comity_sqlite.step import Step
 
@@ -90,8 +90,8 @@ _MOVE_COUNTER = (
 
 
 def conflicts(one: Want, other: Want) -> bool:
-    """Tell whether two cannot be held together: the same name, not shared by both."""
-    return one[0] == other[0] and not (one[1] and other[1])
+    """Tell whether two cannot be held together: names that overlap, not shared by both."""
+    return not (one[1] and other[1]) and overlap(one[0], other[0])
 
 
 def seats(step: Step, where: str, *values: object) -> Iterator[Seat]:
@@ -102,29 +102,45 @@ def seats(step: Step, where: str, *values: object) -> Iterator[Seat]:
         yield seat
 
 
+def seats_near(step: Step, names: Iterable[str], where: str, *values: object) -> Iterator[Seat]:
+    """Read the seats at names that overlap these, as the rest of the query says, in no order beyond that of one query.
+
+    Areas (L14) are ranges of names, each read by a query of its own: one query of both would look at all names.
+    """
+    exact, areas = spread(names)
+    yield from seats(step, f"w.space = ? AND w.name IN ({marks(exact)}) AND " + where, step.space, *exact, *values)
+    for area in areas:
+        yield from seats(
+            step, "w.space = ? AND w.name > ? AND w.name < ? AND " + where, step.space, *bounds_below(area), *values
+        )
+
+
+def once(found: Iterable[Seat]) -> list[Seat]:
+    """Return one seat of each request, the first."""
+    by_request: dict[int, Seat] = {}
+    for seat in found:
+        by_request.setdefault(seat.id, seat)
+    return list(by_request.values())
+
+
 def holders_of(step: Step, *names: str) -> list[Seat]:
-    """Return the present holders of these names in grant order."""
-    found = seats(
-        step,
-        f"w.space = ? AND w.name IN ({marks(names)}) AND w.held = 1 ORDER BY w.number, w.name",
-        step.space,
-        *names,
-    )
-    return [seat for seat in found if not seat.is_over(step)]
+    """Return who keeps others from these names at present, in grant order: at each name, at areas above, and below."""
+    found = [seat for seat in seats_near(step, names, "w.held = 1") if not seat.is_over(step)]
+    return sorted(found, key=lambda seat: (seat.number, seat.name.encode())) if len(found) > 1 else found
+
+
+def is_held_against(step: Step, want: Want) -> bool:
+    """Tell whether a present holder conflicts with what is wanted; looks no further than to the first."""
+    where = "w.held = 1 AND s.due_us > ? AND (r.due_us IS NULL OR r.due_us > ?)"
+    if want[1]:
+        where += " AND w.shared = 0"
+    return any(True for _ in seats_near(step, [want[0]], where + " LIMIT 1", step.now_us, step.now_us))
 
 
 def over_by_ttl(step: Step, names: Sequence[str]) -> list[Seat]:
     """Return the held seats at these names whose own time is over while their sessions live, one for each lease."""
-    found = seats(
-        step,
-        f"w.space = ? AND w.name IN ({marks(names)}) AND w.held = 1 AND r.due_us <= ? AND s.due_us > ?"
-        " ORDER BY w.number",
-        step.space,
-        *names,
-        step.now_us,
-        step.now_us,
-    )
-    return list({seat.id: seat for seat in found}.values())
+    found = seats_near(step, names, "w.held = 1 AND r.due_us <= ? AND s.due_us > ?", step.now_us, step.now_us)
+    return once(sorted(found, key=lambda seat: seat.number))
 
 
 def places_lost(step: Step, names: Sequence[str]) -> list[Seat]:
@@ -137,19 +153,13 @@ def places_lost(step: Step, names: Sequence[str]) -> list[Seat]:
     )
     if not over:
         return []
-    ids = [number for (number,) in over]
-    found = seats(
-        step,
-        f"r.id IN ({marks(ids)}) AND w.name IN ({marks(names)}) AND s.due_us > ?",
-        *ids,
-        *names,
-        step.now_us,
-    )
-    return list({seat.id: seat for seat in found}.values())
+    ids, near = [number for (number,) in over], overlapping(names)
+    found = seats(step, f"r.id IN ({marks(ids)}) AND s.due_us > ?", *ids, step.now_us)
+    return once([seat for seat in found if near(seat.name)])
 
 
 def queue(step: Step, name: str) -> Iterator[Seat]:
-    """Read the waiting seats of live sessions in order."""
+    """Read the waiting seats of live sessions at this very name in order."""
     return (
         seat
         for seat in seats(
@@ -160,6 +170,20 @@ def queue(step: Step, name: str) -> Iterator[Seat]:
         )
         if not seat.is_over(step)
     )
+
+
+def line(step: Step, name: str, *, before: tuple[int, int] | None = None) -> Iterable[Seat]:
+    """Read the waiting seats at names that overlap this one, in order; `before`: only those whose turn is earlier.
+
+    A request may have several.
+    """
+    if "/" not in name:
+        return queue(step, name)
+    where, values = "w.held = 0", tuple[int, ...]()
+    if before is not None:
+        where, values = where + " AND (w.urgency, w.number) < (?, ?)", before
+    found = (seat for seat in seats_near(step, [name], where, *values) if not seat.is_over(step))
+    return sorted(found, key=lambda seat: (seat.turn, seat.name != name, seat.name.encode()))
 
 
 def seat_of(step: Step, request_id: str) -> Seat | None:
@@ -325,7 +349,7 @@ def lose(step: Step, seat: Seat, reason: str, by: str, name: str | None = None) 
         "reason": reason,
         "by": by,
     }
-    tell(step, SystemEvent.LOCK_LOST, by, facts if len(names) == 1 else {**facts, "names": names})
+    tell(step, SystemEvent.LOCK_LOST, by, facts if names == [name] else {**facts, "names": names})
 
 
 def forget_name(step: Step, name: str) -> None:

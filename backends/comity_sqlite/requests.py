@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comity.errors import LimitExceeded, SessionLost
-from comity.model import Ended, Granted, LockRequest, Mode, Queued, SessionRef
+from comity.model import Ended, Granted, LockRequest, Mode, Queued, SessionRef, bounds_below, spread
 from comity_sqlite.queue import (
     Seat,
     grant,
     holder,
     holders_of,
+    line,
     marks,
     note_grant,
     wants_of,
@@ -137,10 +138,13 @@ def insert(
 
 
 def is_unknown(step: Step, wants: Sequence[Want]) -> bool:
-    """Tell whether there is no request at all for one of these names."""
-    names = [name for name, _ in wants]
+    """Tell whether there is no request at all for a name that overlaps one of these."""
+    names, areas = spread(name for name, _ in wants)
     query = f"SELECT 1 FROM wants WHERE space = ? AND name IN ({marks(names)}) LIMIT 1"  # noqa: S608 - question marks
-    return step.one(query, step.space, *names) is None
+    below = "SELECT 1 FROM wants WHERE space = ? AND name > ? AND name < ? LIMIT 1"
+    return step.one(query, step.space, *names) is None and not any(
+        step.one(below, step.space, *bounds_below(area)) for area in areas
+    )
 
 
 def take_over(
@@ -163,6 +167,10 @@ def keep_place(step: Step, seat: Seat, request: LockRequest) -> None:
 def place_of(step: Step, seat: Seat) -> int:
     """Return a waiting request's place in line, from 1: where it stands last, or first of a pool's names."""
     names = [name for name, _ in wants_of(step, seat)]
+    if any("/" in name for name in names):
+        lines = [line(step, name, before=seat.turn) for name in names]
+        there = [{other.id for other in each if other.turn < seat.turn} for each in lines]
+        return 1 + (min if seat.pool else max)(map(len, there))
     query = (
         "SELECT count(*) FROM wants w JOIN requests r ON r.id = w.request"  # noqa: S608 - question marks
         " JOIN sessions s ON s.id = r.session AND s.due_us > ?1"
@@ -177,7 +185,7 @@ def place_of(step: Step, seat: Seat) -> int:
 
 
 def in_the_way(step: Step, wants: Sequence[Want]) -> list[Seat]:
-    """Return who holds these names, in the order of the grants."""
+    """Return who keeps others from these names, in the order of the grants."""
     return holders_of(step, *(name for name, _ in wants))
 
 

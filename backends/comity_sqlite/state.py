@@ -67,7 +67,7 @@ def _refusal(step: Step, write: StateWrite, key: bytes, entry: Entry | None) -> 
 
 def _over(step: Step, grant: Grant) -> Fenced | None:
     """Refuse when this exclusive grant is not held any more."""
-    held = holders_of(step, grant.name)
+    held = [seat for seat in holders_of(step, grant.name) if seat.name == grant.name]
     for seat in held:
         of_session = seat.agent_id == grant.session.agent_id and seat.incarnation == grant.session.incarnation
         if seat.request_id == grant.request_id and seat.number == grant.token and of_session and not seat.shared:

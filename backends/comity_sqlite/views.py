@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from comity.model import Holder, LockView, Loss, Own, SessionRef
-from comity_sqlite.queue import contender, holder, holders_of, queue, seats
+from comity_sqlite.queue import contender, holder, holders_of, line, once, seats
 from comity_sqlite.requests import place_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _SURROGATES = range(0xD800, 0xE000)
 def view(step: Step, name: str) -> LockView:
     """Read who holds a name and who waits for it."""
     held = tuple(holder(step, seat) for seat in holders_of(step, name))
-    waiting = tuple(contender(seat, place) for place, seat in enumerate(queue(step, name), 1))
+    waiting = tuple(contender(seat, place) for place, seat in enumerate(once(line(step, name)), 1))
     return LockView(held, waiting, step.at_us)
 
 

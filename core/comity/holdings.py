@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from comity.errors import LockLost
 from comity.hints import Hints
-from comity.model import Grant, Want
+from comity.model import Grant, Want, covers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -181,12 +181,12 @@ class LeaseState:
         return remove
 
     def mode_of(self, name: str) -> Mode | None:
-        """Return the mode in which a name is leased, None when it is none of these."""
-        return next((want.mode for want in self._wants if want.name == name), None)
+        """Return the mode in which a name, or an area that covers it, is leased; None when it is none of these."""
+        return next((want.mode for want in self._wants if covers(want.name, name)), None)
 
     def lose(self, reason: str, name: str = "") -> None:
         """Mark the lease lost, once (any thread); `name`: for which of its names, if that is known."""
-        if name and len(self.names) > 1:
+        if name and self.names != (name,):
             reason = f"{reason}, for {name!r}"
         with self._guard:
             if self._lost is not None or self._ended:
@@ -299,7 +299,7 @@ class Holdings:
         return list(self._leases.values())
 
     def find(self, name: str, flow: str) -> list[LeaseState]:
-        """Return the standing leases of a flow on a name."""
+        """Return the standing leases of a flow on a name, or on an area that covers it."""
         mine = (lease for lease in self.leases() if lease.flow == flow and lease.mode_of(name) is not None)
         return [lease for lease in mine if not lease.lost]
 

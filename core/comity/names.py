@@ -49,13 +49,8 @@ def check_name(kind: str, name: object) -> str:
 
 
 def check_lock_name(name: object, *, taking: bool = False) -> str:
-    """Return `name` when it can name a lock, or `taking`, also be acquired; else raise `InvalidName`.
-
-    A name that ends in ``/`` would mean everything below it, which this version does not lock.
-    """
+    """Return `name` when it can name a lock, or `taking`, also be acquired; else raise `InvalidName`."""
     checked = check_name("lock name", name)
-    if checked.endswith("/"):
-        raise InvalidName("lock name", name, 'names that end in "/" are kept for areas; leave the last "/" out')
     if taking and checked.startswith(OWN_KEYS):
         raise InvalidName(
             "lock name", name, f"locks that begin with {OWN_KEYS!r} are the library's own; choose another"

@@ -73,9 +73,11 @@ def _spoil(client: Any, keys: Keys) -> None:
     for text in GARBAGE:
         for name in ("own", "ended", "topics", "published", "inbox", "due", "over", "state", "lines"):
             client.zadd(keys[name], {text: 0})
+        listed = [b"\x1f" + mode + b"\x1f" + area + text for mode in (b"x", b"s") for area in (b"", b"area/")]
+        client.zadd(keys["own"], dict.fromkeys(listed, 0))
         client.zadd(keys["live"], {text: 10**15})
         places = (b"\x1f" + text, b"\x1f0000000000000001\x1f" + text)
-        client.zadd(keys["queue"], {text: 0, b"lock\x1f" + text: 0, **dict.fromkeys(places, 0)})
+        client.zadd(keys["queue"], {text: 0, b"lock\x1f" + text: 0, b"area/" + text: 0, **dict.fromkeys(places, 0)})
     for session in client.zrange(keys["live"], 0, -1):
         client.zadd(
             keys["own"],

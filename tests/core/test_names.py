@@ -66,10 +66,11 @@ def test_what_is_accepted_is_exactly_what_the_rule_says(name: str) -> None:
         assert allowed()
 
 
-def test_a_lock_name_that_ends_in_a_slash_is_refused() -> None:
-    assert check_lock_name("src/app") == "src/app"
-    with pytest.raises(InvalidName, match="areas"):
-        check_lock_name("src/")
+def test_a_lock_name_may_be_an_area() -> None:
+    assert check_lock_name("src/app", taking=True) == "src/app"
+    assert check_lock_name("src/", taking=True) == "src/"
+    with pytest.raises(InvalidName, match="library's own"):
+        check_lock_name("comity:/", taking=True)
 
 
 def test_the_systems_topic_can_be_read_but_not_published_to() -> None:

@@ -9,7 +9,9 @@ from comity.model import Mode
 AGENTS = ("ann", "bob", "cid", "dan")
 
 agents = st.sampled_from(AGENTS)
-names = st.sampled_from(("x", "y"))
+NAMES = ("x", "d/", "d/e/", "d/e/y", "d/z")
+"""Of which most lie within one another (L14)."""
+names = st.sampled_from(("x", "x", *NAMES))
 modes = st.sampled_from(tuple(Mode))
 earlier = st.integers(0, 12)
 """Which of the earlier ones: 0 is the latest."""

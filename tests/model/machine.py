@@ -115,7 +115,8 @@ class Differential(EvictionRules, SetRules, StateRules, EventRules, SignalRules,
     def compare(self, *, in_order: bool = True) -> None:
         """Compare all that can be read."""
         refs = {ref.agent_id: ref for ref in self.refs}.values()
-        mine, others = (subject.state(refs, AGENTS, locks=self.compares_locks) for subject in self.subjects)
+        names = sorted({w.name for request in self.requests for w in request.wants}) if self.compares_locks else ()
+        mine, others = (subject.state(refs, AGENTS, names) for subject in self.subjects)
         for what, shown in mine.items():
             assert shown == others[what], f"{what}\n model: {shown}\n other: {others[what]}"
         said, heard = (subject.events() for subject in self.subjects)
@@ -327,7 +328,7 @@ class Differential(EvictionRules, SetRules, StateRules, EventRules, SignalRules,
             facts = s.facts.get(settle_id)
             if facts is None:
                 facts = s.facts[settle_id] = s.backend.conflicts.contest(name, AGENTS).run(10)
-            tokens = tuple(sorted(holder.token for holder in facts.holders))
+            tokens = tuple(sorted({holder.token for holder in facts.holders}))
             settlement = Settlement(settle_id, name, facts.counter, tokens, verdicts, request)
             return s.backend.conflicts.settle(settlement)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from comity.model import LockRequest, Mode, Want
-from tests.model.choices import agents
+from tests.model.choices import NAMES, agents
 
 if TYPE_CHECKING:
     import itertools
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from comity.model import SessionRef
     from tests.model.subjects import Describe, Subject
 
-NAMES = ("x", "y", "z")
 LONG_MS, BRIEF_MS = 500_000, 1
 MANY = 1000
 

@@ -23,7 +23,7 @@ from tests.model.signal_rules import became, peek
 from tests.model.task_rules import learn_claims, tasks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import redis
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     Describe = Callable[["Subject"], Op[Any]]
 
 DEADLINE = 10.0
-LEARNT_FROM = ("x", "y", "z")
-"""The lock names the machine uses."""
 
 
 class Subject:
@@ -113,11 +111,11 @@ class Subject:
         claims = {token: request_id for request_id, (_, token) in self.claimed.items()}
         return normal(answer, ChainMap(self.request_of, self.change_of, claims))
 
-    def state(self, sessions: Iterable[SessionRef], agents: Iterable[str], *, locks: bool = True) -> dict[str, Any]:
-        """Read everything the ports show; without `locks` nothing of them but what is held."""
+    def state(self, sessions: Iterable[SessionRef], agents: Iterable[str], names: Sequence[str]) -> dict[str, Any]:
+        """Read everything the ports show; of locks, without `names`, nothing but what is held."""
         backend = self.backend
         state: dict[str, Any] = {}
-        for name in LEARNT_FROM if locks else ():
+        for name in names:
             view: LockView = backend.locks.view(name).run(DEADLINE)
             state[f"view {name}"] = self.say(view)
             state[f"contest {name}"] = self.say(backend.conflicts.contest(name, [*agents]).run(DEADLINE))
@@ -128,7 +126,7 @@ class Subject:
         assert order == sorted(order)
         by_id = sorted(members.sessions, key=lambda info: info.agent_id)
         state["members"] = (members.version, members.position, self.say(by_id))
-        for ref in sessions if locks else ():
+        for ref in sessions if names else ():
             own = self.perform(lambda s, ref=ref: s.backend.locks.own(ref))  # type: ignore[misc]
             state[f"own {ref.agent_id}"] = self.say(own)
         state["cursor"] = self._cursor()

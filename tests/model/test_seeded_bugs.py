@@ -90,7 +90,12 @@ def ends_by_any_token(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tasks, "_standing", whatever)
 
 
+def areas_that_cover_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(queue, "spread", lambda names: ([*names], []))
+
+
 BUGS = {
+    areas_that_cover_nothing: ("acquire", "release"),
     last_come_first_served: ("acquire", "release"),
     releasing_the_name_whatever_the_grant: ("acquire", "release"),
     forgetting_what_is_over: ("acquire", "release", "withdraw", "again"),

@@ -2,16 +2,26 @@
 
 local MOST_SHOWN = 100
 
--- The holders of these names in the order of their grants.
+-- Who keeps others from these names, in the order of the grants; one lease may hold several of them.
 local function holders_of(list)
   local found = {}
-  for _, s in ipairs(states(list)) do
+  local there = around(list)
+  for _, s in ipairs(there) do
     for _, h in ipairs(s.holders) do found[#found + 1] = h end
   end
-  if #list > 1 then
+  if #there > 1 then
     table.sort(found, function(a, b) return a.token < b.token or (a.token == b.token and a.name < b.name) end)
   end
   return found
+end
+
+-- Of holders in order, one of each lease.
+local function once(found)
+  local list = {}
+  for _, h in ipairs(found) do
+    if not list[1] or list[#list].token ~= h.token then list[#list + 1] = h end
+  end
+  return list
 end
 
 -- Append what is known of holders, at most so many: mode and name, then text, and the milliseconds until each ends.
@@ -55,13 +65,16 @@ end
 -- The place in line of a request at one name.
 local function place_at(w, want)
   local first = call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')
-  if first[2] and tonumber(first[2]) > now and #places_lost(1) == 0 then
+  local alone = not is_area(want.name)
+  for _, s in ipairs(alone and states(above(want.name)) or {}) do alone = alone and not s.there end
+  if alone and first[2] and tonumber(first[2]) > now and #places_lost(1) == 0 then
     return call('ZLEXCOUNT', QUEUE, '[' .. want.name .. FS, '[' .. member(w, want))
   end
-  local place = 0 -- some in the queue may be over
-  walk(want.name, function(other)
-    place = place + 1
-    return other.gid == w.gid
+  local place, seen = 1, {} -- some in the queue may be over, and one may stand at several names
+  walk_around(want.name, function(other)
+    if other.key >= w.key then return NEXT end
+    if not seen[other.gid] then place = place + 1 end
+    seen[other.gid] = true
   end)
   return place
 end

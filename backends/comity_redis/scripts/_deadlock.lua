@@ -8,6 +8,10 @@ local MOST_EDGES = 1000
 -- has much is not looked through for that.
 local function stands_alone(w)
   for _, want in ipairs(w.wants) do
+    if is_area(want.name) then return false end
+    for _, s in ipairs(states(above(want.name))) do
+      if s.there then return false end
+    end
     if #call('ZRANGEBYLEX', QUEUE, '(' .. member(w, want), '(' .. want.name .. ' ', 'LIMIT', 0, 1) > 0 then return false end
   end
   local mine = w.o .. FS .. 'q'
@@ -23,10 +27,38 @@ local function stands_alone(w)
   return true
 end
 
+-- The same for a name with a '/', whose line is that of several names.
+local function each_obstacle_around(w, want, visit)
+  local line, seen = {}, {}
+  walk_around(want.name, function(other)
+    if other.key >= w.key then return NEXT end
+    if conflicts(want, other) then
+      local known = seen[other.gid]
+      if not known then
+        known = other
+        seen[other.gid], line[#line + 1] = other, other
+      end
+      known.is_before_all = known.is_before_all or (other.mode == 'x' and covers(other.name, want.name))
+    end
+  end)
+  table.sort(line, function(a, b) return a.key > b.key end)
+  for _, other in ipairs(line) do
+    if visit(other) or (other.flow ~= '' and other.is_before_all and other.kind ~= 'o') then return end
+  end
+  local known = {}
+  for _, h in ipairs(holders_of({want.name})) do
+    if conflicts(want, h) and not known[h.token] then
+      known[h.token] = true
+      if visit(h) then return end
+    end
+  end
+end
+
 -- Visit what keeps a waiting request from `want`, from its place forwards to the holders, until `visit` answers true.
--- One in line that wants the name for itself waits for all that is before it, so nothing before it needs to
--- be looked at; unless it may get another name.
+-- One in line that wants the name, or an area around it, for itself waits for all that is before it, so nothing before
+-- it needs to be looked at; unless it may get another name.
 local function each_obstacle(w, want, visit)
+  if find(want.name, '/', 1, true) then return each_obstacle_around(w, want, visit) end
   local till = '(' .. member(w, want)
   while true do
     local members = call('ZREVRANGEBYLEX', QUEUE, till, '[' .. want.name .. FS, 'LIMIT', 0, 4)

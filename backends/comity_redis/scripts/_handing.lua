@@ -19,17 +19,38 @@ local function ahead(a, b, in_turn)
   return a.key < b.key
 end
 
+-- Whether a holder of what overlaps it keeps others from `want`; looks no further than to the first.
+local function held_against(want)
+  local function is_in_the_way(s)
+    return s.holders[1] and conflicts(want, s.holders[1]) -- all holders of a name have one mode
+  end
+  if is_in_the_way(state(want.name)) then return true end
+  if not find(want.name, '/', 1, true) then return false end
+  for _, s in ipairs(states(above(want.name))) do
+    if is_in_the_way(s) then return true end
+  end
+  local found = false
+  for mode in string.gmatch(is_area(want.name) and (want.mode == 'x' and 'xs' or 'x') or '', '.') do
+    if not found then
+      each_held_below(want.name, mode, function(s)
+        found = is_in_the_way(s)
+        return found
+      end)
+    end
+  end
+  return found
+end
+
 -- Whether a holder, or a request before it, keeps request `w` from `want`.
 local function barred(w, want, in_turn)
-  local s = state(want.name)
-  if s.holders[1] and conflicts(want, s.holders[1]) then return true end -- all holders of a name have one mode
+  if held_against(want) then return true end
   local found = false
-  walk(want.name, function(other)
+  walk_around(want.name, function(other)
     if other.gid ~= w.gid and ahead(other, w, in_turn) then
       found = conflicts(want, other)
       return found
     end
-    return other.key > w.key and not (in_turn and deaf(w)) -- all further ones stand behind it
+    return other.key > w.key and not (in_turn and deaf(w)) and NEXT -- all further ones there stand behind it
   end)
   return found
 end
@@ -61,6 +82,7 @@ local function grant(w, wants)
     s.mode, s.counter, s.unsaved = h.mode, tok, true
     s.holders[#s.holders + 1] = h
     mine[#mine + 1], mine[#mine + 2] = 0, h.o .. FS .. 'q' .. FS .. h.gid .. FS .. h.name
+    if find(h.name, '/', 1, true) then mine[#mine + 1], mine[#mine + 2] = 0, listed(h.mode, h.name) end
     first = first or h
   end
   call('ZADD', OWN, unpack(mine))
@@ -92,8 +114,8 @@ local function hand_over(w, wants)
     table.concat({'g', h.name, w.gid, h.token, format('%.0f', w.ttl), format('%.0f', now_us)}, FS))
 end
 
--- Add those to `line` whose turn it may be now that something of `name` was freed: the readers that stand first, and
--- the first writer, which holds up all behind it.
+-- Add those of the queue of `name` to `line` whose turn it may be now that something there was freed: the readers that
+-- stand first, and the first writer, which holds up all behind it.
 local function next_in_line(name, line)
   local s = state(name)
   if s.mode == 'x' and #s.holders > 0 then return end
@@ -112,6 +134,44 @@ local function next_in_line(name, line)
   end
 end
 
+-- The names that somebody waits for and that overlap one of those that were freed.
+local function waited_for(freed)
+  local list, known, areas = {}, {}, {}
+  local function add(name)
+    if not known[name] then
+      known[name] = true
+      list[#list + 1] = name
+    end
+  end
+  for _, s in ipairs(freed) do
+    add(s.name)
+    if find(s.name, '/', 1, true) then
+      for _, area in ipairs(above(s.name)) do
+        if not known[area] then
+          known[area] = true
+          areas[#areas + 1] = area
+        end
+      end
+    end
+  end
+  for _, s in ipairs(states(areas)) do
+    if s.there then list[#list + 1] = s.name end
+  end
+  for _, s in ipairs(freed) do
+    if is_area(s.name) then
+      local from, till = '[' .. s.name .. ' ', '(' .. after(s.name)
+      while true do
+        local text = call('ZRANGEBYLEX', QUEUE, from, till, 'LIMIT', 0, 1)[1]
+        if not text then break end
+        local name = match(text, '^[^\31]*')
+        add(name)
+        from = '[' .. name .. ' '
+      end
+    end
+  end
+  return list
+end
+
 -- Grant every waiting request that can be granted now that something was freed, in order (L5).
 local function serve()
   while true do
@@ -123,7 +183,7 @@ local function serve()
       end
     end
     if #freed == 0 then return end
-    for _, s in ipairs(freed) do next_in_line(s.name, line) end
+    for _, name in ipairs(waited_for(freed)) do next_in_line(name, line) end
     if #line > 1 then table.sort(line, function(a, b) return ahead(a, b, true) end) end
     local done = {}
     for _, each in ipairs(line) do

@@ -6,7 +6,7 @@ local deadlines = {} -- of sessions: 0 once over for this step, false when there
 
 -- The one rule of who excludes whom. Holders and what requests want have `name` and `mode` ('x' or 's').
 local function conflicts(a, b)
-  return a.name == b.name and not (a.mode == 's' and b.mode == 's')
+  return not (a.mode == 's' and b.mode == 's') and (covers(a.name, b.name) or covers(b.name, a.name))
 end
 
 local function corrupt()
@@ -64,6 +64,7 @@ local function state(name, record)
   if s then return s end
   s = {name = name, counter = NEVER, holders = {}, lapsed = {}, dirty = false, unsaved = false}
   if record == nil then record = call('HGET', LOCKS, name) end
+  s.there = record and true -- somebody holds it or waits for it
   if record then
     local mode, counter, rest = match(record, '^([xs-])(%d+)\30(.*)$') -- '-': waited for, and held by nobody
     if mode and #counter == 16 then
@@ -89,10 +90,52 @@ local function states(list)
   for _, name in ipairs(list) do
     if not names[name] then unread[#unread + 1] = name end
   end
-  local records = #unread > 0 and call('HMGET', LOCKS, unpack(unread))
-  for at, name in ipairs(unread) do state(name, records[at]) end
+  for from = 1, #unread, 1000 do
+    local records = call('HMGET', LOCKS, unpack(unread, from, math.min(from + 999, #unread)))
+    for at, record in ipairs(records) do state(unread[from + at - 1], record) end
+  end
   for at, name in ipairs(list) do found[at] = names[name] end
   return found
+end
+
+local MOST_BELOW = 256 -- so many names below an area are looked at in each mode, where all are not needed
+local crowded = false -- whether there were more
+
+-- The states of these names, of the areas above them, and of what is held below them.
+local function around(list)
+  local near, known = {}, {}
+  local function add(name)
+    if not known[name] then
+      known[name] = true
+      near[#near + 1] = name
+    end
+  end
+  for _, name in ipairs(list) do
+    add(name)
+    if find(name, '/', 1, true) then
+      for _, area in ipairs(above(name)) do add(area) end
+      for mode in string.gmatch(is_area(name) and 'xs' or '', '.') do
+        local count = 0
+        each_below(name, mode, function(found)
+          count = count + #found
+          for _, each in ipairs(found) do add(each) end
+          crowded = crowded or count > MOST_BELOW
+          return count > MOST_BELOW
+        end)
+      end
+    end
+  end
+  return states(near)
+end
+
+-- Visit the states of what is held below an area, in this mode by what is on record, until `visit` answers true.
+local function each_held_below(area, mode, visit)
+  each_below(area, mode, function(found)
+    for _, s in ipairs(states(found)) do
+      if #s.holders + #s.lapsed == 0 then s.unsaved = true end -- what led here is out of date
+      if visit(s) then return true end
+    end
+  end)
 end
 
 local function holding(s, gid, among)
@@ -149,7 +192,7 @@ local function lose(h, reason, by, name)
   if call('ZLEXCOUNT', OWN, '[' .. notes .. FS, '(' .. notes .. ' ') > 1000 then
     call('ZREM', OWN, unpack(call('ZRANGEBYLEX', OWN, '[' .. notes .. FS, '(' .. notes .. ' ', 'LIMIT', 0, 1)))
   end
-  if #found > 1 then
+  if #found > 1 or found[1] ~= name then
     for at, each in ipairs(found) do found[at] = json(each) end
     several = ',"names":[' .. table.concat(found, ',') .. ']'
   end
@@ -162,7 +205,12 @@ local function save(s)
   s.unsaved = false
   if s.bad then corrupt() end
   s.bad = false
-  if #s.holders + #s.lapsed > 0 then
+  local held = #s.holders + #s.lapsed > 0
+  if find(s.name, '/', 1, true) then
+    if not held or s.mode == 'x' then call('ZREM', OWN, listed('s', s.name)) end
+    if not held or s.mode == 's' then call('ZREM', OWN, listed('x', s.name)) end
+  end
+  if held then
     local texts = {s.mode .. s.counter}
     for _, h in ipairs(s.lapsed) do texts[#texts + 1] = h.raw end
     for _, h in ipairs(s.holders) do texts[#texts + 1] = h.raw end

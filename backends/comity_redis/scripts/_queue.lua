@@ -62,7 +62,7 @@ local function join(w)
     members[#members + 1], members[#members + 2] = 0, member(w, want)
     if w.kind ~= 'o' then mine[#mine + 1], mine[#mine + 2] = 0, w.o .. FS .. 'q' .. FS .. w.gid .. FS .. want.name end
     local s = state(want.name)
-    s.unsaved = s.unsaved or #s.holders + #s.lapsed == 0
+    s.there, s.unsaved = true, s.unsaved or #s.holders + #s.lapsed == 0
   end
   if w.kind == 'o' then mine[#mine + 1], mine[#mine + 2] = 0, w.o .. FS .. 'q' .. FS .. w.gid .. FS end
   if w.till > 0 then members[#members + 1], members[#members + 2] = 0, appointment(w) end
@@ -103,28 +103,61 @@ local function places_lost(most)
   return call('ZRANGEBYLEX', QUEUE, '[' .. FS, '(' .. FS .. format('%016.0f', now + 1), 'LIMIT', 0, most)
 end
 
--- Walk the queue of `name` over the requests that live and have their places, in order, until `visit` answers true. What cannot be
--- read or belongs to nobody is taken out.
-local function walk(name, visit)
-  local from, till = '[' .. name .. FS, '(' .. name .. ' '
+local NEXT = {} -- answered to go on with the next name
+
+-- Walk a range of queues over the requests that live and have their places, in order, until `visit` answers true.
+-- What cannot be read or belongs to nobody is taken out.
+local function walk_range(from, till, visit)
   while true do
-    local members = call('ZRANGEBYLEX', QUEUE, from, till, 'LIMIT', 0, 16)
+    local members, left = call('ZRANGEBYLEX', QUEUE, from, till, 'LIMIT', 0, 16), nil
     for _, text in ipairs(members) do
       local w = waiter(text)
       if not w then
         corrupt()
         call('ZREM', QUEUE, text)
       elseif lives(w.o) then
-        if not unplaced(w) and visit(w) then return end
+        local answer = not unplaced(w) and visit(w)
+        if answer == NEXT then
+          left = w.name
+          break
+        end
+        if answer then return end
       elseif not deadline(w.o) then
         call('ZREM', QUEUE, text)
         w = whole(w)
         if w then give_up(w) end
       end
     end
-    if #members < 16 then return end
-    from = '(' .. members[#members]
+    if left then
+      from = '[' .. left .. ' '
+    elseif #members < 16 then
+      return
+    else
+      from = '(' .. members[#members]
+    end
   end
+end
+
+-- Walk the queue of `name`.
+local function walk(name, visit)
+  walk_range('[' .. name .. FS, '(' .. name .. ' ', visit)
+end
+
+-- Walk the queues of all that overlaps `name`, one after another; in each until `visit` answers NEXT, in all until true.
+local function walk_around(name, visit)
+  local over = false
+  local function look(w)
+    local answer = visit(w)
+    over = answer and answer ~= NEXT
+    return answer
+  end
+  walk(name, look)
+  if not find(name, '/', 1, true) then return end
+  for _, s in ipairs(states(above(name))) do
+    if over then return end
+    if s.there then walk(s.name, look) end
+  end
+  if is_area(name) and not over then walk_range('[' .. name .. ' ', '(' .. after(name), look) end
 end
 
 -- The names that a request holds or waits for; none when it does neither.

@@ -96,23 +96,40 @@ local function settled(o)
   return false
 end
 
--- Whether session `o` holds one of the names in `set`, or waits for one.
-local function has_any(o, set)
+-- What tells whether a name overlaps one of these.
+local function overlapping(list)
+  local set, areas = {}, {}
+  for _, name in ipairs(list) do
+    set[name] = true
+    for _, area in ipairs(above(name)) do set[area] = true end
+    if is_area(name) then areas[#areas + 1] = name end
+  end
+  return function(name)
+    if set[name] then return true end
+    for _, area in ipairs(areas) do
+      if sub(name, 1, #area) == area then return true end
+    end
+    return false
+  end
+end
+
+-- Whether session `o` holds a name that is `near`, or waits for one.
+local function has_any(o, near)
   local mine = o .. FS .. 'q'
   for _, text in ipairs(call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ')) do
     local gid, name = match(text, '^([^\31]*)\31(.*)$', #mine + 2)
     local list = name ~= '' and {name} or gid and names_of(o, gid) or {}
     for _, each in ipairs(list) do
-      if set[each] then return true end
+      if near(each) then return true end
     end
   end
   return false
 end
 
--- Whether request `w` wants one of the names in `set`.
-local function wants_any(w, set)
+-- Whether request `w` wants a name that is `near`.
+local function wants_any(w, near)
   for _, want in ipairs(w.wants) do
-    if set[want.name] then return true end
+    if near(want.name) then return true end
   end
   return false
 end
@@ -120,9 +137,9 @@ end
 -- Do away with what is over among the holders and waiters of these names, and hand them on: leases whose own time
 -- has run out, places in line that were not kept, and of the sessions past their deadline the one longest so. The others count as gone all the same.
 local function clear(list)
-  local set, lapsed, known = {}, {}, {}
-  for _, s in ipairs(states(list)) do
-    set[s.name], s.dirty = true, true
+  local near, lapsed, known = overlapping(list), {}, {}
+  for _, s in ipairs(states(list)) do s.dirty = true end
+  for _, s in ipairs(around(list)) do
     for _, h in ipairs(s.lapsed) do
       if lives(h.o) and not known[h.token] then
         known[h.token], lapsed[#lapsed + 1] = true, h
@@ -135,12 +152,12 @@ local function clear(list)
     local w = waiting(sub(text, 19))
     if not w or text ~= appointment(w) then
       call('ZREM', QUEUE, text)
-    elseif lives(w.o) and wants_any(w, set) then
+    elseif lives(w.o) and wants_any(w, near) then
       drop(w)
     end
   end
   for _, o in ipairs(call('ZRANGEBYSCORE', LIVE, '-inf', now, 'LIMIT', 0, 8)) do
-    if has_any(o, set) then
+    if has_any(o, near) then
       finish(o, 'expired')
       break
     end

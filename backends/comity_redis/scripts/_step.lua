@@ -4,6 +4,7 @@
 --@include _counter.lua
 --@include _changes.lua
 --@include _past.lua
+--@include _near.lua
 --@include _names.lua
 --@include _tasks.lua
 --@include _queue.lua

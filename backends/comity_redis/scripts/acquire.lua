@@ -16,11 +16,29 @@ local mine = o .. FS .. 'q'
 local alive = call('ZSCORE', LIVE, o)
 
 -- The common case: nobody holds the name, so nobody waits for it and this id is new unless it is over.
--- Or readers hold it, all of them there, nobody waits, and one more reader comes.
-local there = call('HMGET', LOCKS, name, '')
-local record = there[1]
-if #ARGV == 11 and alive and tonumber(alive) > now and not call('ZSCORE', ENDED, gid) then
-  local open = not record
+-- Or readers hold it, all of them there, nobody waits, and one more reader comes. Nobody has an area above it or waits
+-- for one, and of an area, nothing below is held or waited for.
+local is_within = find(name, '/', 1, true)
+local open, there = #ARGV == 11 and alive and tonumber(alive) > now, nil
+if open and is_within then
+  local near = {name, ''}
+  for at in string.gmatch(name, '()/') do
+    if at < #name then near[#near + 1] = sub(name, 1, at) end
+  end
+  there = call('HMGET', LOCKS, unpack(near))
+  for at = 3, #near do open = open and not there[at] end
+  if open and sub(name, -1) == '/' then
+    local function none(key, from)
+      return #call('ZRANGEBYLEX', key, '[' .. from .. name, '(' .. from .. sub(name, 1, -2) .. '0', 'LIMIT', 0, 1) == 0
+    end
+    open = not there[1] and none(QUEUE, '') and none(OWN, FS .. 'x' .. FS) and none(OWN, FS .. 's' .. FS)
+  end
+elseif open then
+  there = call('HMGET', LOCKS, name, '')
+end
+if open and not call('ZSCORE', ENDED, gid) then
+  local record = there[1]
+  open = not record
   if record and mode == 's' and match(record, '^s%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d\30') then
     open = not find(record, FS .. gid .. FS, 1, true)
       and not find(record .. RS, '\31[1-9]%d*\31%d+\31[^\31\30]*\30') -- an own time that may be over
@@ -32,7 +50,11 @@ if #ARGV == 11 and alive and tonumber(alive) > now and not call('ZSCORE', ENDED,
     call('HSET', LOCKS, '', token, name, mode .. token .. (record and sub(record, 18) or '') .. RS
       .. token .. FS .. gid .. FS .. o .. FS .. format('%.0f', now) .. FS
       .. (ttl > 0 and format('%.0f', now + ttl) or '0') .. FS .. '0' .. FS .. ARGV[11])
-    call('ZADD', OWN, 0, mine .. FS .. gid .. FS .. name)
+    if is_within then
+      call('ZADD', OWN, 0, mine .. FS .. gid .. FS .. name, 0, FS .. mode .. FS .. name)
+    else
+      call('ZADD', OWN, 0, mine .. FS .. gid .. FS .. name)
+    end
     return {'G', token, ttl > 0 and ttl or -1, now_us}
   end
 end

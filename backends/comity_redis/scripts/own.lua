@@ -4,6 +4,7 @@
 --          or {'L', reason} (session over); texts as stored
 -- Keeps  L8, L10, S6
 --@include _keys.lua
+--@include _overlap.lua
 local o = ARGV[1] .. FS .. ARGV[2]
 local alive = call('ZSCORE', LIVE, o)
 if not alive or tonumber(alive) <= now then
@@ -14,15 +15,19 @@ end
 -- that have lost their places.
 local first = call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')
 local lost = call('ZRANGEBYLEX', QUEUE, '[' .. FS, '(' .. FS .. format('%016.0f', now + 1), 'LIMIT', 0, 1)[1]
-local function place_at(name, member)
-  local from, till = '[' .. name .. FS, '[' .. member
-  if not lost and tonumber(first[2]) > now then return call('ZLEXCOUNT', QUEUE, from, till) end
-  local count = 0
-  for _, other in ipairs(call('ZRANGEBYLEX', QUEUE, from, till)) do
-    local who, kept = match(other, '^[^\31]*\31%d+\31%d+\31[xs]\31[^\31]*\31([^\31]*\31[^\31]*)\31%d+\31%d+\31(%d+)\31')
-    local ends = who and call('ZSCORE', LIVE, who)
-    if ends and tonumber(ends) > now and (kept == '0' or tonumber(kept) > now) then count = count + 1 end
+local function place_at(name, turn, member)
+  if not find(name, '/', 1, true) and not lost and tonumber(first[2]) > now then
+    return call('ZLEXCOUNT', QUEUE, '[' .. name .. FS, '[' .. member)
   end
+  local count, seen = 0, {}
+  each_waiting_near(name, function(other)
+    local at, gid, who, kept = match(other,
+      '^[^\31]*(\31%d+\31%d+\31)[xs]\31([^\31]*)\31([^\31]*\31[^\31]*)\31%d+\31%d+\31(%d+)\31')
+    if not at or at > turn or seen[gid] then return end
+    seen[gid] = true
+    local ends = call('ZSCORE', LIVE, who)
+    if ends and tonumber(ends) > now and (kept == '0' or tonumber(kept) > now) then count = count + 1 end
+  end)
   return count
 end
 
@@ -32,7 +37,7 @@ local function place(text)
   local any, found, at = sub(text, -1) == 'o', nil, 0
   for name in string.gmatch(list or '', '[^\30]+') do
     at = at + 1
-    local there = place_at(name, name .. turn .. sub(modes, at, at) .. rest)
+    local there = place_at(name, turn, name .. turn .. sub(modes, at, at) .. rest)
     if not found or any == (there < found) then found = there end
   end
   return found or 0

@@ -20,9 +20,22 @@ end
 -- The common case: it is held, by this one alone or among readers that are all there, and nobody waits;
 -- and what is left of it, the past claim, is the session's first on a name or takes the place of an earlier one.
 if name and alive and tonumber(alive) > now and not ARGV[5] then
-  local record = call('HGET', LOCKS, name)
+  local is_within, record, is_beneath = find(name, '/', 1, true), nil, false
+  if is_within then -- nobody may wait for an area above it, nor for anything below
+    local near = {name}
+    for at in string.gmatch(name, '()/') do
+      if at < #name then near[#near + 1] = sub(name, 1, at) end
+    end
+    near = call('HMGET', LOCKS, unpack(near))
+    record = near[1]
+    for at = 2, #near do is_beneath = is_beneath or near[at] end
+    is_beneath = is_beneath or (sub(name, -1) == '/'
+      and #call('ZRANGEBYLEX', QUEUE, '[' .. name, '(' .. sub(name, 1, -2) .. '0', 'LIMIT', 0, 1) > 0)
+  else
+    record = call('HGET', LOCKS, name)
+  end
   local grant = FS .. gid .. FS .. o .. FS
-  local at = record and find(record, grant, 18, true)
+  local at = record and not is_beneath and find(record, grant, 18, true)
   if at and sub(record, at - 17, at - 17) == RS then
     local due = match(record, '^%d+\31(%d+)\31', at + #grant)
     local alone = at == 35 and not find(record, RS, at, true)
@@ -33,7 +46,11 @@ if name and alive and tonumber(alive) > now and not ARGV[5] then
         and not find(record .. RS, '\31[1-9]%d*\31%d+\31[^\31\30]*\30')))
       and (claim or (not past and call('ZLEXCOUNT', OWN, '[' .. o .. FS .. 'p', '(' .. o .. FS .. 'q') < 1000))
       and #call('ZRANGEBYLEX', QUEUE, '[' .. name .. FS, '(' .. name .. ' ', 'LIMIT', 0, 1) == 0 then
-      call('ZREM', OWN, found)
+      if is_within and alone then
+        call('ZREM', OWN, found, FS .. sub(record, 1, 1) .. FS .. name)
+      else
+        call('ZREM', OWN, found)
+      end
       if alone then
         call('HDEL', LOCKS, name)
       else

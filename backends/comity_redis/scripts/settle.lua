@@ -43,11 +43,12 @@ local function came_again(o)
   return present and present ~= inc and lives(sid .. FS .. present)
 end
 
-local tokens = {}
-for _, h in ipairs(s.holders) do tokens[#tokens + 1] = h.token end
+local tokens, there = {}, holders_of({name})
+local held = once(there)
+for _, h in ipairs(held) do tokens[#tokens + 1] = h.token end
 local changed = counter ~= ARGV[3] or table.concat(tokens, FS) ~= ARGV[4]
 for _, two in ipairs(asked) do changed = changed or came_again(two[1]) or came_again(two[2]) end
-if changed then return with_holders({'C', now_us}, s.holders) end
+if changed then return with_holders({'C', now_us}, there) end
 
 local new = {}
 for at, two in ipairs(asked) do
@@ -61,11 +62,11 @@ if #new > 0 then put_on_record(name, counter, standing, new) end
 
 -- Whether by what stands `o` wins over every session that holds the name.
 local function wins(o)
-  for _, h in ipairs(s.holders) do
+  for _, h in ipairs(held) do
     local v = by[o .. RS .. h.o]
     if not v or v.winner ~= o then return false end
   end
-  return #s.holders > 0
+  return #held > 0 and not crowded
 end
 
 -- The request that the name is handed to when `o` wins it: one for this name alone; nil when `o` wants it not now.
@@ -88,7 +89,7 @@ for _, two in ipairs(asked) do
   local v = by[two[1] .. RS .. two[2]]
   local w = v and wins(v.winner) and wish(v.winner)
   if w then
-    for _, h in ipairs({unpack(s.holders)}) do
+    for _, h in ipairs(held) do
       local why = by[w.o .. RS .. h.o]
       lose(h, 'taken over by ' .. w.sid .. ' (' .. why.strategy .. ': ' .. why.reason .. ')', w.sid, name)
     end
@@ -98,13 +99,13 @@ for _, two in ipairs(asked) do
   end
 end
 for _, v in ipairs(new) do
-  local held = '0'
-  for _, h in ipairs(s.holders) do
-    if h.o == v.winner then held = format('%.0f', tonumber(h.token)) end
+  local has = '0'
+  for _, h in ipairs(holders_of({name})) do
+    if h.o == v.winner then has = format('%.0f', tonumber(h.token)) end
   end
   publish('conflict.resolved', ARGV[5], format(
     '{"name":%s,"winner":%s,"loser":%s,"strategy":%s,"reason":%s,"token":%s}', json(name),
-    json(match(v.winner, '^[^\31]+')), json(match(v.loser, '^[^\31]+')), json(v.strategy), json(v.reason), held))
+    json(match(v.winner, '^[^\31]+')), json(match(v.loser, '^[^\31]+')), json(v.strategy), json(v.reason), has))
 end
 local text = answer()
 mark(id, RELEASED, text)

@@ -57,6 +57,9 @@ class AsyncLocks:
     ) -> AsyncPending[AsyncLease]:
         """Hold `name`, waiting in line for up to `timeout` seconds (None: for ever; 0: not at all).
 
+        A name that ends in ``/`` is an area: ``src/`` holds every name that begins with it, present and future, so it
+        waits for whoever holds one of them, and they for it. Case and dots mean nothing: ``src`` lies beside it.
+
         `mode`: ``"exclusive"`` or ``"shared"``. `priority`: larger is served first. `ttl`: seconds after which the
         lease ends although the session lives. `reentrant`: a flow (thread or task, or `owner`) that
         holds the name in that mode gets the same lease again, counted. `strategy`: who wins when it is held,
@@ -224,18 +227,22 @@ class AsyncLocks:
         return None
 
     async def holder(self, name: str) -> Holder | None:
-        """Return who holds `name` (of several readers: who holds it longest), or None."""
+        """Return who holds `name` or keeps others from it (of several who does so longest), or None; see `holders`."""
         holders = await self.holders(name)
         return holders[0] if holders else None
 
     async def holders(self, name: str) -> list[Holder]:
-        """Return who holds `name`, in the order of the grants."""
+        """Return who keeps others from `name`, in the order of the grants.
+
+        That is who holds it, who holds an area above it, and, if it is an area, who holds something in it;
+        `Holder.name` tells what.
+        """
         self._space.check("locks.holders")
         check_lock_name(name)
         return list((await self._space.seam.arun(self._space.backend.locks.view(name))).holders)
 
     async def contenders(self, name: str) -> list[Contender]:
-        """Return who waits for `name`, in the order of the queue."""
+        """Return who waits for `name`, or for what overlaps it (see `holders`), in the order of the queue."""
         self._space.check("locks.contenders")
         check_lock_name(name)
         return list((await self._space.seam.arun(self._space.backend.locks.view(name))).contenders)
@@ -248,9 +255,9 @@ class AsyncLocks:
         return list(await self._space.seam.arun(self._space.backend.locks.held(prefix)))
 
     async def mine(self, name: str | None = None) -> list[AsyncLease]:
-        """Return the leases this session holds (on `name`), by the store's word; each can be released.
+        """Return the leases this session holds (on this very `name`), by the store's word; each can be released.
 
-        A lease on several names is one.
+        A lease on several names is one, and one on an area none on what is in it.
         """
         space = self._space
         ref = space.require("locks.mine")
@@ -284,6 +291,8 @@ class AsyncLocks:
     ) -> AsyncLease:
         """Take `name` over from the holder, only if it still holds with `expected_token`.
 
+        Whoever has an area above it is its holder, and so is who has something in it, if it is an area; not if
+        there are several.
         A lease on several names is lost whole, and the others go to those who wait for them.
         The loser is told who took it and why. Needs a tier not below the holder's.
         Raises `HolderChanged`, `AccessDenied`, `LimitExceeded`, `SessionLost`.
@@ -306,6 +315,8 @@ class AsyncLocks:
     async def break_lock(self, name: str, reason: str) -> list[Holder]:
         """Take `name` from whoever holds it and serve the queue; return whom it was taken from (steward).
 
+        What overlaps it (see `holders`) is taken from its holders too; of what lies in an area, at most 256 names and
+        256 shared ones at a time.
         The losers are told who broke it and why, and ``lock.lost`` is published.
         """
         space = self._space

@@ -130,7 +130,7 @@ class Contender:
 
         Raises `ConflictLost` when it gives up.
         """
-        tokens = tuple(sorted(holder.token for holder in holders))
+        tokens = tuple(sorted({holder.token for holder in holders}))
         if tokens == self._seen and self._space.session.now() < self._rests_until:
             return None
         if not tokens:
@@ -140,7 +140,7 @@ class Contender:
         resource = request.wants[0].name
         for _ in range(_MAX_TRIES):
             contest = space.seam.run(space.backend.conflicts.contest(resource, (request.session.agent_id,)))
-            self._seen = tuple(sorted(holder.token for holder in contest.holders))
+            self._seen = tuple(sorted({holder.token for holder in contest.holders}))
             opinion = self._decide(contest, request)
             self._rest(opinion.ask_again_in)
             answer = self._settle(contest, request, opinion)
@@ -280,7 +280,7 @@ class Conflicts:
             verdict = Verdict(_ref(pair[0]), _ref(pair[1]), label, reason)
         if not (asker.live and other.live):
             return _result(contest.name, verdict, contest.counter)
-        tokens = tuple(sorted(holder.token for holder in contest.holders))
+        tokens = tuple(sorted({holder.token for holder in contest.holders}))
         settlement = Settlement(space.ids(), contest.name, contest.counter, tokens, (verdict,))
         answer = space.seam.run(space.backend.conflicts.settle(settlement))
         if isinstance(answer, Changed) or not answer.standing:  # or one of the two has just ended

@@ -22,14 +22,15 @@ def _several(names: Sequence[str]) -> str:
     return f"{names[0]!r}{more}"
 
 
-def _holders_text(holders: Sequence[Holder]) -> str:
-    """Say who holds, and for how long they are sure to."""
+def _holders_text(holders: Sequence[Holder], names: Sequence[str]) -> str:
+    """Say who holds `names`, or what overlaps them, and for how long they are sure to."""
     if not holders:
         return "nobody, with waiters ahead in the queue"
     first = holders[0]
     sure = "" if first.expires_in is None else f" for {first.expires_in:.3g} s more unless renewed"
+    what = "" if first.name in names else f" (by {first.name!r})"
     more = f" and {len(holders) - 1} others" if len(holders) > 1 else ""
-    return f"{first.agent_id}{more}{sure}"
+    return f"{first.agent_id}{what}{more}{sure}"
 
 
 class LockTimeout(LockError, TimeoutError):
@@ -51,7 +52,7 @@ class LockTimeout(LockError, TimeoutError):
         self.name, self.holders, self.waited, self.names = name, tuple(holders), waited, tuple(names) or (name,)
         self.any_of = any_of
         after = f" after {waited:.3g} s of waiting" if waited else ""
-        held = f"held by {_holders_text(self.holders)}{after}"
+        held = f"held by {_holders_text(self.holders, self.names)}{after}"
         if len(self.names) == 1:
             text = f"lock {name!r} is {held}; wait longer (timeout=), pick another name, or use strategy="
         elif any_of:
@@ -105,7 +106,7 @@ class HolderChanged(LockError):
         """Name the lock, the token expected and the present holders."""
         self.name, self.token, self.holders = name, token, tuple(holders)
         super().__init__(
-            f"lock {name!r} is not held with token {token} any more but by {_holders_text(self.holders)}; "
+            f"lock {name!r} is not held with token {token} any more but by {_holders_text(self.holders, [name])}; "
             "look at locks.holder(name) and decide again",
         )
 

@@ -1,5 +1,6 @@
 """Comity's values: frozen, without behaviour of their own, one module per primitive."""
 
+from comity.model.areas import areas_above, bounds_below, covers, is_area, overlap, overlapping, spread
 from comity.model.conflicts import (
     Action,
     Claim,
@@ -222,11 +223,18 @@ __all__ = [
     "Want",
     "Withdrawn",
     "Written",
+    "areas_above",
+    "bounds_below",
     "broadcast_id",
+    "covers",
     "decode_session",
     "encode_session",
     "generate_agent_id",
+    "is_area",
+    "overlap",
+    "overlapping",
     "slice_after",
     "slice_key",
+    "spread",
     "utc_from_ms",
 ]

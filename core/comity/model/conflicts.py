@@ -83,7 +83,7 @@ class Settlement:
     """A decision to record, and to enforce, by compare-and-set.
 
     It is valid only while the name's grant counter is `counter` and its holders' tokens are `tokens`
-    (ascending). `take`: the request that takes the name over when every verdict that stands makes
+    (ascending, each once). `take`: the request that takes the name over when every verdict that stands makes
     its session the winner over every holder; None to hand it only to a request of the winner that waits already.
     """
 

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 
 class Locks(Protocol):
-    """Who holds what (rules L1-L10, L12, L13, L15).
+    """Who holds what (rules L1-L15).
 
-    A request conflicts with another when a name of one is a name of the other and they are not both
-    shared. It is granted, whole, when it conflicts with no holder and with no request before it in
-    (priority, sequence) order. Every step that frees something grants, in the same step, every
+    A request conflicts with another when a name of one overlaps a name of the other and they are not both
+    shared. Two names overlap when they are one, or one is an area, which ends in ``/``, and the other begins with
+    it (L14). A request never conflicts with itself. It is granted, whole, when it conflicts with no holder and with
+    no request before it in (priority, sequence) order. Every step that frees something grants, in the same step, every
     waiting request that can be granted then, in order, and wakes exactly those (``GRANTED``).
     Fencing tokens come from one counter per namespace, ``max(last + 1, clock in microseconds)``; queue
     sequence numbers come from the same counter.
@@ -74,22 +75,26 @@ class Locks(Protocol):
         """
 
     def preempt(self, request: LockRequest, token: int, reason: str) -> Op[Granted | Changed | Ended]:
-        """Replace the single holder by `request` if it still holds with `token`.
+        """Replace the single holder of what overlaps the name by `request` if it still holds with `token`.
 
         The loser gets a loss with `reason`, is woken with ``LOST``, and ``lock.lost`` is published. The
-        queue stays as it is, without `request` if it waited there. Undo: `withdraw`.
+        queue of the name stays as it is, without `request` if it waited there. Undo: `withdraw`.
 
         Raises `SessionLost`, `LimitExceeded`.
         """
 
     def break_lock(self, session: SessionRef, request_id: str, name: str, reason: str) -> Op[tuple[Holder, ...]]:
-        """Take the name from all its holders, told as in `preempt`, and serve the queue.
+        """Take the name, and what overlaps it, from all holders, told as in `preempt`, and serve the queue.
 
+        Of what lies in an area a step may take some hundred names at a time.
         Answers whom it was taken from; a retry of the same `request_id` breaks nothing more and answers the same.
         """
 
     def view(self, name: str) -> Op[LockView]:
-        """Read who holds a name and who waits for it, in order."""
+        """Read who holds a name or what overlaps it, and who waits for one of these, in order.
+
+        A request is told of once: for the name itself, or else for its first name that overlaps it, in byte order.
+        """
 
     def held(self, prefix: str) -> Op[tuple[Holder, ...]]:
         """Read all holders of names that begin with `prefix`, by name in byte order."""

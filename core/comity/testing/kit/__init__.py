@@ -14,8 +14,8 @@ that keeps bytes also inherits `CorruptRecordSteps` and gives `spoil`.
 import pytest
 
 _PARTS = (
-    *("all", "any", "changes", "claims", "conflicts", "corrupt", "deadlock", "ends", "evicting", "fences", "leases"),
-    *("liveness", "locks", "namespaces", "presence", "pubsub", "queue", "retries", "sharing", "signals"),
+    *("all", "any", "areas", "changes", "claims", "conflicts", "corrupt", "deadlock", "ends", "evicting", "fences"),
+    *("leases", "liveness", "locks", "namespaces", "presence", "pubsub", "queue", "retries", "sharing", "signals"),
     *("state", "tasks"),
 )
 # Before they are imported, so that a failing assertion tells the values.
@@ -31,6 +31,7 @@ from comity.testing.kit.flows import AsyncFlowContract, FlowContract  # noqa: E4
 from comity.testing.kit.stage import Stage, StepTests  # noqa: E402
 from comity.testing.kit.steps_all import AllSteps  # noqa: E402
 from comity.testing.kit.steps_any import AnySteps  # noqa: E402
+from comity.testing.kit.steps_areas import AreaSteps  # noqa: E402
 from comity.testing.kit.steps_changes import ChangeSteps  # noqa: E402
 from comity.testing.kit.steps_claims import ClaimSteps  # noqa: E402
 from comity.testing.kit.steps_conflicts import ConflictSteps  # noqa: E402
@@ -55,6 +56,7 @@ from comity.testing.kit.steps_tasks import TaskSteps  # noqa: E402
 __all__ = [
     "AllSteps",
     "AnySteps",
+    "AreaSteps",
     "AsyncFlowContract",
     "ChangeSteps",
     "ClaimSteps",
@@ -92,6 +94,7 @@ class StepContract(
     DeadlockSteps,
     AllSteps,
     AnySteps,
+    AreaSteps,
     RetrySteps,
     SharingSteps,
     EvictionSteps,

@@ -91,6 +91,7 @@ class CorruptRecordSteps(StepTests):
         stage.put(ann, "serving", b"2", ephemeral=True)
         stage.put(ann, "brief", b"2", ttl_ms=1)
         spoil(stage.backend)
+        below, area = stage.hold(ann, "area/a"), stage.wait(bob, "area/")
         version = stage.put(ann, "plan", b"3", expect_version=version)
         assert stage.put(bob, "other", b"4", ttl_ms=60_000) > version
         stage.until(lambda: stage.entry("brief") is None)
@@ -103,6 +104,8 @@ class CorruptRecordSteps(StepTests):
         assert stage.run(stage.backend.signals.ack(bob, [signal.signal_id for signal in received])) == (True, True)
         assert list(stage.run(stage.backend.signals.broadcast(_new(stage, ann), ["bob"])).delivered) == ["bob"]
         assert stage.run(stage.backend.presence.heartbeat(ann, 0)).alive
+        assert stage.release(below)
+        assert stage.holding("area/b") == [area.request_id]
         assert stage.release(held)
         assert stage.holding() == [waiting.request_id]
         assert isinstance(stage.acquire(waiting), Granted)

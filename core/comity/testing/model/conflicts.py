@@ -24,6 +24,7 @@ from comity.testing.model.queue import (
     granted,
     hand_over,
     holders,
+    names_of,
     over,
     present_holders,
     serve,
@@ -208,8 +209,8 @@ class Settling:
             new = Entry(take, seq=space.next_token(), since_ms=space.now_ms)
             within_limit = weight(space, winner) < take.max_held
             return space.requests.get(take.request_id) or (new if within_limit else None)
-        waits = (e for e in waiting(space, self.name) if e.request.session == winner and len(e.wants) == 1)
-        return next(waits, None)
+        mine = (e for e in waiting(space, self.name) if e.request.session == winner)
+        return next((e for e in mine if names_of(e) == (self.name,)), None)
 
     def replace_holders(self, entry: Entry, against: dict[SessionRef, Verdict]) -> None:
         """Take the name from all its holders for `entry`; the queue stays as it is."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comity.model import Link, Mode
+from comity.model import Link, Mode, covers
 from comity.testing.model.queue import conflicts, holders, options, over, waiting
 
 if TYPE_CHECKING:
@@ -67,15 +67,15 @@ def waiting_of(space: Namespace, flow: Flow) -> list[Entry]:
 def obstacles(space: Namespace, entry: Entry, wants: tuple[Want, ...]) -> Iterator[Edge]:
     """Go through what keeps a waiting request from `wants`: at each name from its place forwards to the holders.
 
-    One in line that wants the name for itself waits for all that is before it, so nothing before it needs to
-    be looked at; unless it may get another name.
+    One in line that wants the name, or an area around it, for itself waits for all that is before it, so nothing
+    before it needs to be looked at; unless it may get another name.
     """
     for want in wants:
         before = [other for other in waiting(space, want.name) if other.place < entry.place]
         for other in (*reversed(before), *holders(space, want.name)):
             if conflicts([want], other.wants):
                 yield want.name, flow_of(other)
-                speaks_for_all = want.name in {w.name for w in other.wants if w.mode is Mode.EXCLUSIVE}
+                speaks_for_all = any(w.mode is Mode.EXCLUSIVE and covers(w.name, want.name) for w in other.wants)
                 if not other.holds and not other.request.any_of and other.request.flow and speaks_for_all:
                     break
 

@@ -19,6 +19,7 @@ from comity.model import (
     Renewed,
     WakeKind,
     Withdrawn,
+    overlap,
 )
 from comity.testing.model.deadlock import cycle
 from comity.testing.model.endings import clear_the_way, end_if_due
@@ -87,8 +88,12 @@ def contender(entry: Entry, name: str, place: int) -> Contender:
 
 
 def contenders(space: Namespace, name: str) -> tuple[Contender, ...]:
-    """Tell who waits for a name, in order."""
-    return tuple(contender(entry, name, place) for place, entry in enumerate(waiting(space, name), start=1))
+    """Tell who waits for a name, or for one that overlaps it, in order; each once, for the name itself if it does."""
+    found = []
+    for place, entry in enumerate(waiting(space, name), start=1):
+        near = sorted((each for each in names_of(entry) if overlap(each, name)), key=lambda n: (n != name, n.encode()))
+        found.append(contender(entry, near[0], place))
+    return tuple(found)
 
 
 def in_line(found: tuple[str, int, Entry]) -> tuple[bytes, int, int]:
@@ -331,10 +336,11 @@ class ModelLocks:
         space = self._space
 
         def step() -> tuple[Holder, ...]:
-            entries = space.requests.values()
-            names = {name for entry in entries for name in names_of(entry)}
-            found = sorted((n for n in names if n.startswith(prefix)), key=str.encode)
-            return tuple(holder for name in found for holder in present_holders(space, name))
+            entries = (e for e in space.requests.values() if e.holds and not over(space, e))
+            found = (holder for entry in entries for holder in described(space, entry))
+            return tuple(
+                sorted((h for h in found if h.name.startswith(prefix)), key=lambda h: (h.name.encode(), h.token))
+            )
 
         return self._steps.read("locks.held", step)
 

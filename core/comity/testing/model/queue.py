@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comity.model import Granted, Holder, Loss, Mode, SystemEvent, WakeKind, Want
+from comity.model import Granted, Holder, Loss, Mode, SystemEvent, WakeKind, Want, overlap, overlapping
 from comity.testing.model.pubsub import tell
 from comity.testing.model.records import End, Entry, Mark
 
@@ -28,8 +28,8 @@ HOLDERS_SHOWN = 100
 
 
 def conflicts(a: Iterable[Want], b: Iterable[Want]) -> bool:
-    """Tell whether two sets of wants exclude each other: a name in common, and not both shared."""
-    return any(x.name == y.name and not (x.mode is Mode.SHARED and y.mode is Mode.SHARED) for x in a for y in b)
+    """Tell whether two sets of wants exclude each other: names that overlap, and not both shared."""
+    return any(overlap(x.name, y.name) and not (x.mode is Mode.SHARED and y.mode is Mode.SHARED) for x in a for y in b)
 
 
 def options(request: LockRequest) -> list[tuple[Want, ...]]:
@@ -47,19 +47,19 @@ def over(space: Namespace, entry: Entry) -> bool:
 
 
 def entries(space: Namespace, names: Iterable[str]) -> list[Entry]:
-    """Return every request for one of these names, the ones that are over included."""
-    wanted = set(names)
-    return [e for e in space.requests.values() if wanted.intersection(names_of(e))]
+    """Return every request for a name that overlaps one of these, the ones that are over included."""
+    near = overlapping(names)
+    return [e for e in space.requests.values() if any(map(near, names_of(e)))]
 
 
 def holders(space: Namespace, *names: str) -> list[Entry]:
-    """Return what holds one of these names, in grant order."""
+    """Return what keeps others from one of these names, in grant order."""
     held = [e for e in entries(space, names) if e.holds and not over(space, e)]
     return sorted(held, key=lambda entry: entry.token)
 
 
 def waiting(space: Namespace, *names: str) -> list[Entry]:
-    """Return what waits for one of these names, in order."""
+    """Return what waits for a name that overlaps one of these, in order."""
     queue = [e for e in entries(space, names) if not e.holds and not over(space, e)]
     return sorted(queue, key=lambda entry: entry.place)
 
@@ -91,9 +91,10 @@ def described(space: Namespace, entry: Entry) -> tuple[Holder, ...]:
 
 
 def present_holders(space: Namespace, *names: str) -> tuple[Holder, ...]:
-    """Tell who holds one of these names, in grant order."""
+    """Tell who keeps others from one of these names, in grant order."""
+    near = overlapping(names)
     found = (holder for entry in holders(space, *names) for holder in described(space, entry))
-    return tuple(holder for holder in found if holder.name in names)
+    return tuple(holder for holder in found if near(holder.name))
 
 
 # ---------------------------------------------------------------------------- granting in order
@@ -128,6 +129,8 @@ def serve(space: Namespace) -> None:
         grant(space, entry, wants)
         # Who stood behind it at the other names of a pool; where one holds exclusively, that changes nothing.
         space.freed |= {name for name in left if not _is_held_exclusively(space, name)}
+        for name in left:
+            forget_if_bare(space, name)
         if entry.id != space.asking:
             hand_over(space, entry)
     space.freed.clear()
@@ -135,10 +138,10 @@ def serve(space: Namespace) -> None:
 
 def _next_to_grant(space: Namespace) -> tuple[Entry, tuple[Want, ...]] | None:
     held = [e for e in space.requests.values() if e.holds and not over(space, e)]
-    before = list[Entry]()
+    before, near = list[Entry](), overlapping(space.freed)
     for entry in line(space):
         fitting = room(entry.request, held, before)
-        if any(want.name in space.freed for wants in fitting for want in wants):
+        if any(near(want.name) for wants in fitting for want in wants):
             return entry, fitting[0]
         before.append(entry)
     return None
@@ -205,7 +208,7 @@ def take_away(space: Namespace, entry: Entry, reason: str, by: str, name: str = 
     facts = {"name": name or entry.wants[0].name, "token": entry.token, "reason": reason}
     session.losses.append((session.version, Loss(request_id=entry.id, **facts)))  # type: ignore[arg-type]
     del session.losses[:-LOSSES_KEPT]
-    names = {"names": names_of(entry)} if len(entry.wants) > 1 else {}
+    names = {"names": names_of(entry)} if names_of(entry) != (facts["name"],) else {}
     tell(space, SystemEvent.LOCK_LOST, by, agent_id=session.ref.agent_id, by=by, **facts, **names)
     space.wake(session.ref, WakeKind.LOST, request_id=entry.id, **facts)
 
@@ -230,5 +233,10 @@ def remember_grant(space: Namespace, name: str, ref: SessionRef, token: int) -> 
 def forget_if_bare(space: Namespace, name: str) -> None:
     """Drop a name's record when nothing refers to it any more."""
     record = space.names.get(name)
-    if record and not record.past and not record.verdicts and not entries(space, [name]):
+    if (
+        record
+        and not record.past
+        and not record.verdicts
+        and not any(name in names_of(e) for e in space.requests.values())
+    ):
         del space.names[name]

@@ -24,7 +24,7 @@ from comity.model import (
     Written,
 )
 from comity.testing.model.pubsub import append, end_of
-from comity.testing.model.queue import holders
+from comity.testing.model.queue import holders, names_of
 from comity.testing.model.records import Fact
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class ModelState:
 
     def _holding(self, name: str) -> int:
         """Return the newest token that holds a name."""
-        return max((entry.token for entry in holders(self._space, name)), default=0)
+        return max((entry.token for entry in holders(self._space, name) if name in names_of(entry)), default=0)
 
     def void(self, session: SessionRef, request_id: str) -> ModelOp[Written]:
         """Let a write that did not come yet never be."""

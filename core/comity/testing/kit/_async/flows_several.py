@@ -1,4 +1,4 @@
-"""Several names by one lease: all of them, or any one of a pool (rule L11)."""
+"""Several names by one lease: all of them, any one of a pool (rule L11), or all that an area covers (L14)."""
 
 from __future__ import annotations
 
@@ -208,3 +208,34 @@ class AsyncSeveralFlows(AsyncFlowTests):
         me = await stage.join("me")
         lease = await me.locks.acquire_all(["b", "a", "b"])
         assert lease.names == ("b", "a")
+
+    @rule("L14")
+    async def test_an_area_is_leased_with_all_that_is_in_it(self, stage: AsyncFlowStage) -> None:
+        ann, bob = await stage.join("ann"), await stage.join("bob")
+        async with ann.locks.acquire("src/") as area:
+            inner = await ann.locks.acquire("src/a", reentrant=True)
+            assert inner is area
+            await inner.release()
+            with pytest.raises(LockTimeout, match=r"'src/a' is held by ann \(by 'src/'\)"):
+                await bob.locks.acquire("src/a", timeout=0)
+            (holder,) = await bob.locks.holders("src/a")
+            assert (holder.name, holder.token) == ("src/", area.token)
+            with pytest.raises(Deadlock):
+                await ann.locks.acquire("src/b", timeout=1.0)
+        async with bob.locks.acquire_all({"src/": "shared", "docs/a": "exclusive"}, timeout=0) as both:
+            assert both.names == ("src/", "docs/a")
+
+    @rule("L14", "L8", "C2")
+    async def test_who_loses_a_name_of_an_area_loses_the_area(self, stage: AsyncFlowStage) -> None:
+        ann, bob = await stage.join("ann"), await stage.join("bob")
+        area = await ann.locks.acquire("src/")
+        taken = await bob.locks.acquire("src/a", timeout=1.0, strategy="last_write")
+
+        def told() -> bool:
+            return area.lost
+
+        await until(told, 2.0)
+        with pytest.raises(LockLost, match=r"taken over by bob .*for 'src/a'"):
+            area.ensure_held()
+        assert taken.ensure_held()
+        assert await bob.locks.holders("src/b") == []
