@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from comity import BackendUnavailable
+from comity.model import covers
 from comity_guard import naming, repository, wording
 from comity_guard.git_commands import Staging, Sweeping, sweeping
 from comity_guard.handles import family
@@ -130,11 +131,12 @@ class Desk:
         paths = [naming.real_path(path) for path in staged(found.cwd)]
         if not paths:
             return {}
-        held = {holder.name: holder for holder in seat.me.locks.held(naming.FILE)}
+        held = [h for h in seat.me.locks.held(naming.FILE) if family(h.agent_id) != family(seat.handle)]
         foreign: dict[str, Holder] = {}
         for path in paths:
-            holder = held.get(naming.file_lease(path))
-            if holder is not None and family(holder.agent_id) != family(seat.handle):
+            name = naming.file_lease(path)
+            holder = next((holder for holder in held if covers(holder.name, name)), None)
+            if holder is not None:
                 foreign[naming.shown(checkout, path)] = holder
         if not foreign:
             return {}

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from comity import BackendUnavailable, ComityError, LockLost, LockTimeout
+from comity.model import covers, is_area
 from comity_guard import naming, processes, repository
 from comity_guard.envelope import one_line
 from comity_guard.handles import family
@@ -132,17 +133,29 @@ class Seat:
         if held is not None and self._renewed(held, ttl):
             return []
         self._leases.pop(name, None)
+        if self._has_its_folder(name, ttl):
+            return self._elsewhere(path, ttl)
         try:
             lease = self.me.locks.acquire(name, timeout=0, ttl=ttl)
         except LockTimeout as error:
             holder = self._stranger(error.holders)
             if holder is not None:
                 raise Refused(path, holder) from error
-            self.adopt(name)
-            return []
+            for each in error.holders:
+                self.adopt(each.name)
+            return self._elsewhere(path, ttl) if self._has_its_folder(name, ttl) else []
         lease.on_lost(lambda error: self._told_lost(path, error))
         self._leases[name] = lease
         return self._elsewhere(path, ttl)
+
+    def _has_its_folder(self, name: str, ttl: float | None) -> bool:
+        """Tell whether the session has claimed a folder that the file is in, and renew that claim."""
+        folders = [each for each in self._leases if is_area(each) and covers(each, name)]
+        for each in folders:
+            if self._renewed(self._leases[each], ttl):
+                return True
+            del self._leases[each]
+        return False
 
     def adopt(self, name: str | None = None) -> None:
         """Look after what the session holds already: from before its host was killed, or by a command of its own."""

@@ -61,7 +61,12 @@ def refusal(shown: str, holder: Holder, info: SessionInfo | None) -> str:
     """Say that another session holds the file, since when, until when, and what can be done."""
     path = path_text(shown)
     until = "" if holder.expires_in is None else f", and for {age(holder.expires_in)} more unless it goes on working"
-    area = "" if not holder.name.endswith("/") else " (with its whole folder)"
+    leased = naming.path_of(holder.name)
+    area = " (with its whole folder)" if leased.endswith("/") else ""
+    if not leased.rstrip("/").endswith(
+        shown.rstrip("/")
+    ):  # what is leased is a folder that it is in, or something in it
+        area = f" as a part of {path_text(leased)}" if area else f" in part, {path_text(leased)},"
     return (
         f"{path} is being worked on by {who(holder.agent_id, info)}: leased{area} {age(holder.held_for)} ago{until}. "
         f"Another file can be edited meanwhile; `comity wait {path}` waits for this one, "

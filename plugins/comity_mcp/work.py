@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from comity import ComityError, InvalidArgument, LockTimeout
+from comity.model import covers
 from comity_guard import calls, naming, repository, settings, wording
+from comity_guard.claiming import claim
 from comity_guard.cli import rows
 from comity_guard.cli.history import past_of
 from comity_guard.envelope import cleaned, one_line
@@ -75,35 +77,17 @@ class Tools:
         """Lease files or folders for this session before working on them; refused while another session holds one."""
         me, ttl = self._me(), settings.read().idle or None
         names = {self._lease_name(path): path for path in paths}
-        mine = {lease.name: lease for lease in me.locks.mine()}
-        wanted = [name for name in names if name not in mine]
         try:
-            self._take(me, wanted, wait_seconds, ttl)
+            claim(me, names, timeout=wait_seconds, ttl=ttl)
         except LockTimeout as error:
-            holder = error.holders[0] if error.holders else None
+            holder = next((each for each in error.holders if each.agent_id != me.agent_id), None)
             if holder is None:
                 raise
-            shown = names.get(holder.name, naming.path_of(holder.name))
             info = me.sessions.get(holder.agent_id)
-            raise Refused(wording.refusal(shown, holder, info)) from error
-        held = {holder.name: holder for holder in me.locks.held(naming.FILE) if holder.agent_id == me.agent_id}
-        return [
-            Lease(path=path, token=held[name].token, seconds_left=held[name].expires_in)
-            for name, path in names.items()
-            if name in held
-        ]
-
-    @staticmethod
-    def _take(me: Coordinator, names: list[str], wait_seconds: float, ttl: float | None) -> None:
-        """Take all of the names, in one order for everybody, or none: leases of their own, to be given back alone."""
-        taken = []
-        try:
-            for name in sorted(names):
-                taken.append(me.locks.acquire(name, timeout=wait_seconds, ttl=ttl))  # noqa: PERF401 - released below
-        except BaseException:
-            for lease in taken:
-                lease.release()
-            raise
+            raise Refused(wording.refusal(names[error.name], holder, info)) from error
+        held = [holder for holder in me.locks.held(naming.FILE) if holder.agent_id == me.agent_id]
+        had = ((path, holder) for name, path in names.items() for holder in held if covers(holder.name, name))
+        return [Lease(path=path, token=holder.token, seconds_left=holder.expires_in) for path, holder in had]
 
     def release(self, paths: list[Path]) -> list[str]:
         """Give leased files back before the session ends; answers those that were this session's."""

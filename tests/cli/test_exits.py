@@ -56,7 +56,6 @@ def test_every_command_of_two_words_has_examples_of_itself() -> None:
         (["run", "--lock", "x"], 2, "CMD"),
         (["--url", "nosuch://x", "sessions"], 2, "no backend serves"),
         (["events", "--after", "nonsense"], 2, "position"),
-        (["run", "--lock", "x/", "true"], 2, "areas"),
         (["demo", "/nonexistent/folder"], 2, "there is no"),
     ],
 )

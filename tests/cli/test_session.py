@@ -30,7 +30,9 @@ def test_a_session_is_started_used_and_ended_by_commands(shell: Shell) -> None:
         assert (found.session_ttl, found.pid) == (120.0, 0)
         assert "locked a (token " in shell("lock", "a", "b", **lines).stdout
         assert [holder.agent_id for holder in bob.locks.held()] == ["ann", "ann"]
-        assert shell("unlock", "a", **lines).stdout == "unlocked a\n"
+        assert "locked src/ (token " in shell("lock", "src/", **lines).stdout
+        assert "already locked src/a (token " in shell("lock", "src/a", **lines).stdout
+        assert shell("unlock", "a", **lines).stdout == "unlocked a\nunlocked b\n"  # they are one lease
         assert shell("session", "end", **lines).stdout == "ended ann, which held 1 lock\n"
         assert bob.locks.held() == []
         assert bob.sessions.get("ann") is None

@@ -103,6 +103,26 @@ def test_a_session_claims_files_before_it_edits_them_and_gives_them_back(machine
     run(machine, "claim", "a.py", status=2)
 
 
+def test_a_folder_is_claimed_with_all_that_is_in_it(machine: Machine) -> None:
+    ann, bob = machine.client("ann"), machine.client("bob")
+    handle = exported(machine, ann)
+    (machine.repo / "sub").mkdir(exist_ok=True)
+    ann.edit("sub/own.py")
+    assert len(data(machine, "claim", "sub", session=handle)["claimed"]) == 1  # one's own file does not hinder
+    assert not ann.edit("sub/own.py").stdout
+    denied = bob.edit("sub/new.py").denied
+    assert "sub/new.py is being worked on by" in denied
+    assert f"as a part of {machine.repo / 'sub'}/" in denied
+    assert not bob.edit("b.py").stdout
+    run(machine, "claim", "sub", status=75, COMITY_SESSION=exported(machine, bob))
+    why = data(machine, "why", "sub/new.py")
+    assert [holder["leased"] for holder in why["holders"]] == [f"{machine.repo / 'sub'}/"]
+    assert f"who has {machine.repo / 'sub'}/" in run(machine, "why", "sub/new.py")
+    assert data(machine, "status")[0]["holds"] == [f"{machine.repo / 'sub'}/"]
+    assert len(data(machine, "release", "sub", session=handle)["released"]) == 1
+    assert not bob.edit("sub/new.py").stdout
+
+
 def test_a_persons_word_arrives_as_a_persons(machine: Machine) -> None:
     ann = machine.client("ann")
     assert data(machine, "say", "hello")["to"] == []

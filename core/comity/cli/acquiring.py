@@ -10,19 +10,26 @@ from comity.cli.screen import clean, err
 from comity.errors import ComityError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from comity import Coordinator, Lease
 
 _SAY_AFTER = 1.0
 
 
-def acquire(me: Coordinator, name: str, *, timeout: float | None, quiet: bool, **how: Any) -> Lease:
-    """Acquire `name`, with `how` for ``locks.acquire``. Unless `quiet`, say on stderr who holds it meanwhile."""
-    late = threading.Timer(_SAY_AFTER, _say_who_holds, (me, name))
+def acquire(me: Coordinator, names: Sequence[str], *, timeout: float | None, quiet: bool, **how: Any) -> Lease:
+    """Acquire `names` by one lease, with `how` for ``locks.acquire`` or ``locks.acquire_all``.
+
+    Unless `quiet`, say on stderr who is in the way meanwhile.
+    """
+    late = threading.Timer(_SAY_AFTER, _say_who_holds, (me, names))
     late.daemon = True
     if not quiet and timeout != 0:
         late.start()
     try:
-        return me.locks.acquire(name, timeout=timeout, **how)
+        if len(names) == 1:
+            return me.locks.acquire(names[0], timeout=timeout, **how)
+        return me.locks.acquire_all(names, timeout=timeout, **how)
     finally:
         late.cancel()
 
@@ -53,10 +60,12 @@ class Renewing:
                 self._lease.renew(self._seconds)
 
 
-def _say_who_holds(me: Coordinator, name: str) -> None:
+def _say_who_holds(me: Coordinator, names: Sequence[str]) -> None:
     try:
-        holder = me.locks.holder(name)
+        found = ((name, holder) for name in names if (holder := me.locks.holder(name)) is not None)
+        name, holder = next(found, (names[0], None))
     except ComityError:
         return  # the wait itself tells what is wrong
     if holder is not None:
-        err(f"comity: waiting for {clean(name)}, held by {clean(holder.agent_id)} for {holder.held_for:.0f} s")
+        what = "" if holder.name == name else f", who has {clean(holder.name)},"
+        err(f"comity: waiting for {clean(name)}, held by {clean(holder.agent_id)}{what} for {holder.held_for:.0f} s")

@@ -1,8 +1,7 @@
 """``comity lock`` and ``comity unlock``: locks that the session of COMITY_SESSION keeps after the command."""
 
 import json as js
-import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 LOCK_EPILOG = examples(
     "comity lock src/app.py --timeout 60\nwait in line, at most a minute: status 75 when it was not had",
     "comity lock db migrations --timeout 0\nboth at once, or neither",
+    "comity lock src/api/\na whole folder: a name that ends in / is one on all that begin with it",
 )
 UNLOCK_EPILOG = examples(
     "comity unlock src/app.py\nthe next in line has it in the same step",
@@ -25,6 +25,19 @@ UNLOCK_EPILOG = examples(
 _KEPT = "a lock is kept by a session that outlives the command"
 _FLOW = "comity lock"
 """All commands of a session are one flow: what one of them holds, the next one does not wait for unnoticed."""
+
+
+class _Locked(NamedTuple):
+    """A name that is locked now."""
+
+    name: str
+    lease: "Lease"
+    already: bool
+    """Whether the session had it before."""
+
+    def facts(self) -> dict[str, object]:
+        """Return it for a program."""
+        return {"name": self.name, "token": self.lease.token, "mode": self.lease.mode.value, "already": self.already}
 
 
 def lock(
@@ -55,33 +68,28 @@ def lock(
         except Interrupted as interrupted:
             raise typer.Exit(Exit.SIGNALLED + interrupted.number) from None
     if at.json:
-        out(js.dumps([_facts(lease, already=already) for lease, already in held]))
+        out(js.dumps([each.facts() for each in held]))
         return
-    for lease, already in held:
-        out(f"{'already locked' if already else 'locked'} {clean(lease.name)} (token {lease.token})")
+    for each in held:
+        out(f"{'already locked' if each.already else 'locked'} {clean(each.name)} (token {each.lease.token})")
 
 
 def _lock_all(
     me: "Coordinator", names: list[str], timeout: float | None, mode: str, priority: int, *, quiet: bool
-) -> list[tuple["Lease", bool]]:
-    """Return a lease of each name and whether the session had it already; raise with none acquired."""
-    had = {lease.name: lease for lease in me.locks.mine() if lease.mode == mode}
-    until = None if timeout is None else time.monotonic() + timeout
-    acquired: dict[str, Lease] = {}
-    try:
-        # In one order, whatever the order given: two that want the same names never wait for each other.
-        for name in sorted({*names} - {*had}, key=str.encode):
-            left = None if until is None else max(until - time.monotonic(), 0.0)
-            acquired[name] = acquire(me, name, timeout=left, quiet=quiet, mode=mode, priority=priority, owner=_FLOW)
-    except BaseException:
-        for lease in acquired.values():
-            lease.release()
-        raise
-    return [(had.get(name) or acquired[name], name in had) for name in dict.fromkeys(names)]
+) -> list[_Locked]:
+    """Return each name with its lease: one that the session had, on the name or an area around it, or a new one of all.
 
-
-def _facts(lease: "Lease", *, already: bool) -> dict[str, object]:
-    return {"name": lease.name, "token": lease.token, "mode": lease.mode.value, "already": already}
+    Raises with none acquired.
+    """
+    mine = me.locks.mine()
+    found = [
+        (name, next((lease for lease in mine if lease.mode_of(name) == mode), None)) for name in dict.fromkeys(names)
+    ]
+    wanted = [name for name, lease in found if lease is None]
+    fresh = None
+    if wanted:
+        fresh = acquire(me, wanted, timeout=timeout, quiet=quiet, mode=mode, priority=priority, owner=_FLOW)
+    return [_Locked(name, lease or cast("Lease", fresh), lease is not None) for name, lease in found]
 
 
 def unlock(
@@ -94,13 +102,16 @@ def unlock(
     namespace: Namespace = None,
     json: Json = False,
 ) -> None:
-    """Unlock names that the session of COMITY_SESSION holds, whichever of its processes locked them."""
+    """Unlock names that the session of COMITY_SESSION holds, whichever of its processes locked them.
+
+    What was locked by one command is unlocked together.
+    """
     at = target(ctx, url, namespace, json)
     if bool(names) is everything:
         raise typer.BadParameter("name what to unlock, or say --all")
     with at.acting(needs=_KEPT) as me:
-        chosen = [lease for lease in me.locks.mine() if everything or lease.name in (names or ())]
-        released = [lease.name for lease in chosen if lease.release()]
+        chosen = [lease for lease in me.locks.mine() if everything or not {*lease.names}.isdisjoint(names or ())]
+        released = [name for lease in chosen if lease.release() for name in lease.names]
     missing = [name for name in dict.fromkeys(names or ()) if name not in released]
     _tell_unlocked(at, me.agent_id, list(dict.fromkeys(released)), missing)
 

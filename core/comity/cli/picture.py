@@ -54,15 +54,17 @@ def look(me: Coordinator, prefix: str = "") -> Picture:
     names = dict.fromkeys(holder.name for holder in me.locks.held(prefix))
     seam = Seam(_DEADLINE)
     holders: list[Holder] = []
-    contenders: list[Contender] = []
+    contenders: dict[tuple[str, str], Contender] = {}
     now_ms = 0
     for name in names or ["comity"]:  # without any, a look at any name still tells the time
         view = seam.run(me.backend.locks.view(name))
         now_ms = max(now_ms, view.at_us // 1000)
         if name in names:
-            holders += view.holders
-            contenders += view.contenders
-    return Picture(now_ms, sessions, tuple(holders), tuple(contenders))
+            holders += [holder for holder in view.holders if holder.name == name]
+            for each in view.contenders:  # one that waits in an area is met at several names
+                contenders.setdefault((each.name, each.request_id), each)
+    waiting = sorted(contenders.values(), key=lambda each: (each.name.encode(), each.place))
+    return Picture(now_ms, sessions, tuple(holders), tuple(waiting))
 
 
 def now_ms(me: Coordinator) -> int:

@@ -24,9 +24,10 @@ EPILOG = (
         "comity run --lock db -- make migrate\nwait in line, then run",
         "comity run --lock deploy --timeout 0 -- ./deploy.sh\nonly if nobody else does: status 75 otherwise",
         "comity run --lock cache --shared -- ./read.sh\nbeside other readers",
+        "comity run --lock db --lock src/api/ -- make\nboth, or neither, the second a folder with all that is in it",
     )
-    + "\n\nThe command finds the lease's name and fencing token in COMITY_LEASE_NAME and COMITY_LEASE_TOKEN. The "
-    "status is the command's own, 128+N when signal N ended it; 75 when the lease was not had; 76 when it was "
+    + "\n\nThe command finds the lease's (first) name and fencing token in COMITY_LEASE_NAME and COMITY_LEASE_TOKEN. "
+    "The status is the command's own, 128+N when signal N ended it; 75 when the lease was not had; 76 when it was "
     "lost and the command stopped for that."
 )
 
@@ -41,7 +42,9 @@ class OnLost(enum.StrEnum):
 def run(
     ctx: typer.Context,
     command: Annotated[list[str], typer.Argument(metavar="CMD", help="What to run.", show_default=False)],
-    lock: Annotated[str, typer.Option("--lock", metavar="NAME", help="Which lock to hold.")],
+    lock: Annotated[
+        list[str], typer.Option("--lock", metavar="NAME", help="Which lock to hold; several are held together.")
+    ],
     timeout: Annotated[
         float | None, typer.Option(min=0, metavar="S", help="Wait at most S seconds; 0: not at all; default: for ever.")
     ] = None,
@@ -64,6 +67,9 @@ def run(
     from comity.config import resolve
     from comity.errors import LockError, SessionError
 
+    names = list(dict.fromkeys(lock))
+    if strategy and len(names) > 1:
+        raise typer.BadParameter("a strategy decides about one lock; hold one", param_hint="--strategy")
     at = target(ctx, url, namespace, json)
     with Signals() as signals:
         try:
@@ -72,8 +78,13 @@ def run(
                 ttl = resolve().session_ttl if at.lasting else None  # else the lease ends with the session
                 try:
                     mode = "shared" if shared else "exclusive"
-                    how = {"mode": mode, "priority": priority, "strategy": strategy, "ttl": ttl}
-                    lease = acquire(me, lock, timeout=timeout, quiet=quiet or at.json, **how)
+                    how = {
+                        "mode": mode,
+                        "priority": priority,
+                        "ttl": ttl,
+                        **({"strategy": strategy} if strategy else {}),
+                    }
+                    lease = acquire(me, names, timeout=timeout, quiet=quiet or at.json, **how)
                 except (LockError, SessionError) as error:
                     raise typer.Exit(tell(type(error).__name__, str(error), Exit.NOT_HAD, as_json=at.json)) from None
                 signals.keep()

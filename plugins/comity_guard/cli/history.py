@@ -10,7 +10,7 @@ import typer
 from comity.cli.options import Json, Namespace, Url, examples, target
 from comity.cli.screen import clean, out, span
 from comity.model import TopicPosition
-from comity_guard import wording
+from comity_guard import naming, wording
 from comity_guard.cli import news
 from comity_guard.cli.places import place_of, repository_of
 
@@ -41,7 +41,13 @@ def why(
         past = past_of(me, place.path, place.lease)[-_LAST:]
     if place.at.json:
         held = [
-            {"agent_id": h.agent_id, "since": h.since.isoformat(), "held_for": h.held_for, "expires_in": h.expires_in}
+            {
+                "agent_id": h.agent_id,
+                "leased": naming.path_of(h.name),
+                "since": h.since.isoformat(),
+                "held_for": h.held_for,
+                "expires_in": h.expires_in,
+            }
             for h, _ in holders
         ]
         waits = [{"agent_id": w.agent_id, "place": w.place} for w in waiters]
@@ -52,7 +58,8 @@ def why(
     for holder, info in holders:
         until = "" if holder.expires_in is None else f", for {span(holder.expires_in)} more unless it goes on working"
         who = clean(wording.who(holder.agent_id, info))
-        out(f"{wording.path_text(place.shown)} is held by {who} since {span(holder.held_for)}{until}")
+        what = "" if holder.name == place.lease else f", who has {wording.path_text(naming.path_of(holder.name))},"
+        out(f"{wording.path_text(place.shown)} is held by {who}{what} since {span(holder.held_for)}{until}")
     for waiter in waiters:
         out(f"  {waiter.place}. in line: {clean(waiter.agent_id)}")
     for line in past:
@@ -90,4 +97,8 @@ def _past(me: "Coordinator") -> list[news.Line]:
 
 def past_of(me: "Coordinator", path: str, name: str) -> list[news.Line]:
     """Return what happened to a file: `path` is its real path, `name` that of its lease."""
-    return [line for line in _past(me) if line.facts.get("path") == path or line.facts.get("name") == name]
+    return [
+        line
+        for line in _past(me)
+        if line.facts.get("path") == path or line.facts.get("name") == name or name in line.facts.get("names", ())
+    ]

@@ -12,6 +12,7 @@ from comity import AccessTier
 from comity.cli.options import Json, Namespace, Target, Url, examples, target
 from comity.cli.screen import clean, out, span
 from comity_guard import settings, wording
+from comity_guard.claiming import claim as take
 from comity_guard.cli.places import Place, place_of
 
 WAIT_EPILOG = examples(
@@ -58,16 +59,8 @@ def claim(
     """Lease files for the session of COMITY_SESSION before it works on them: all of them, or none."""
     places = _places(target(ctx, url, namespace, json), paths)
     with places[0].at.acting(needs="a file is leased to a session that outlives the command") as me:
-        taken = []
-        try:
-            for place in sorted(places, key=lambda each: each.lease):  # in one order for everybody
-                lease = me.locks.acquire(place.lease, timeout=timeout, ttl=settings.read().idle or None)
-                taken.append((place, lease))
-        except BaseException:
-            for _, lease in taken:
-                lease.release()
-            raise
-    _tell(places[0].at, "claimed", [place for place, _ in taken])
+        take(me, (place.lease for place in places), timeout=timeout, ttl=settings.read().idle or None)
+    _tell(places[0].at, "claimed", sorted(places, key=lambda place: place.lease))
 
 
 def release(

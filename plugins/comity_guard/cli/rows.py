@@ -73,10 +73,10 @@ def read(me: Coordinator) -> list[Row]:
     """
     holders = me.locks.held()
     rows = []
-    waits: dict[str, list[str]] = {}
+    waits: dict[str, dict[str, None]] = {}  # one that waits in a folder is met at several names
     for name in dict.fromkeys(holder.name for holder in holders if holder.name.startswith(naming.FILE)):
         for contender in me.locks.contenders(name):
-            waits.setdefault(contender.agent_id, []).append(naming.path_of(name))
+            waits.setdefault(contender.agent_id, {})[naming.path_of(contender.name)] = None
     for info in me.sessions.active():
         holds = [naming.path_of(holder.name) for holder in _files(holders, info.agent_id)]
         rows.append(Row(info, tuple(holds), tuple(waits.get(info.agent_id, ()))))
