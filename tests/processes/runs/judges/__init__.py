@@ -17,6 +17,7 @@ JUDGES: dict[str, Callable[[History], Iterable[Violation]]] = {
     "tokens grow": leases.tokens,
     "who keeps a lease is not refused": leases.refused,
     "losses are told once": leases.told,
+    "losses are told in time": leases.told_late,
     "first come, first served": lines.overtaken,
     "no lock is free while somebody waits": lines.idle,
     "every call ends in its time": lines.late,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tests.processes.runs.book import Violation
+from tests.processes.runs.kinds import EXCUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
     from tests.processes.runs.book import Call, History
 
+_BEAT_NS = 700_000_000
+"""A heartbeat of the actors, and what it takes."""
+_NOTICED_NS = 2_000_000_000
+"""Within so much time after the store came back everybody has found it again."""
 TAKING = ("acquire", "acquire_all", "acquire_any", "preempt")
 
 
@@ -153,3 +158,32 @@ def told(history: History) -> Iterator[Violation]:
         found_out = hold.release is not None and hold.release.ok and not hold.release.got["freed"]
         if found_out and not heard and (hold.taken.actor, hold.taken.life) in ends and hold.release is not None:
             yield Violation(f"{hold.taken} was lost, and nobody told", at, hold.release.end)
+
+
+def told_late(history: History) -> Iterator[Violation]:
+    """Whoever lost a lease knows by its next heartbeat: when another one has it, or the store lost it (L8, X11)."""
+    heard: dict[int, int] = {}
+    for note in history.saw("lost"):
+        heard.setdefault(note.facts["token"], note.at)
+    for name, turns in by_name(history).items():
+        for first, second in pairwise(turns):
+            if not (first.shared and second.shared) and not first.kept and second.taken.ended is not None:
+                yield from _known_by(history, first, heard, second.taken.ended, f"another one had {name}")
+    for loss in history.losses:
+        for hold in holds(history):
+            if hold.taken.end < loss.begun - _BEAT_NS and not (hold.let_go_ns or 2**63) < loss.ended + _BEAT_NS:
+                yield from _known_by(
+                    history, hold, heard, loss.ended + _NOTICED_NS, f"the store lost it by {loss.kind}"
+                )
+
+
+def _known_by(history: History, hold: Hold, heard: dict[int, int], moment: int, why: str) -> Iterator[Violation]:
+    """Yield a violation if a holder that lives did not know of its loss a heartbeat after a moment."""
+    actor, life = hold.taken.actor, hold.taken.life
+    due = moment + _BEAT_NS + history.stalled(moment, moment + _BEAT_NS)
+    knew = min(heard.get(hold.token, 2**63), hold.let_go_ns or 2**63)
+    here = any(call.begun > due for call in history.calls if (call.actor, call.life) == (actor, life))
+    mine = [s for s in history.strikes if s.victim == actor or not EXCUSES[s.kind].data]
+    excused = any(s.hits(actor, EXCUSES[s.kind].late) and s.within(hold.taken.begun, due) for s in mine)
+    if knew > due and here and not excused:
+        yield Violation(f"{hold.taken}: {why}, and it did not know {(due - moment) / 1e9:.3f} s later", moment, due)
