@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.dispositions import not_inherited
+from tests.processes.runs.kinds import Kind
 from tests.processes.runs.run import Run
 
 
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=100, help="in each run")
     parser.add_argument("--pause", type=float, default=0.3, help="seconds between faults, at most")
     parser.add_argument("--losing", action="store_true", help="also faults by which the store loses its data")
+    parser.add_argument("--kind", action="append", default=[], help="only these faults, by their name in reports")
     parser.add_argument("--folder", type=Path, help="where the histories go (default: a new temporary folder)")
     parser.add_argument("--keep", action="store_true", help="keep the history of every run")
     asked = parser.parse_args()
@@ -32,9 +34,8 @@ def main() -> int:
     wrong = 0
     for seed in range(asked.seed, asked.seed + asked.runs):
         with not_inherited():
-            report = Run(asked.store, seed, folder / f"seed-{seed}", losing=asked.losing).go(
-                asked.faults, pause=asked.pause
-            )
+            run = Run(asked.store, seed, folder / f"seed-{seed}", losing=asked.losing, kinds=[*map(Kind, asked.kind)])
+            report = run.go(asked.faults, pause=asked.pause)
         print(report, flush=True)  # noqa: T201 - that is what it is for
         wrong += bool(report.violations)
         if not (asked.keep or report.violations):

@@ -75,6 +75,11 @@ def complete(at: float, token: int, actor: str = "a1") -> Call:
     return call("complete", at, at + 0.1, actor=actor, id="t", token=token)
 
 
+def inventory(at: float) -> Note:
+    held, claimed = [["red", US, "a1"]], [["t", US, "a1"]]
+    return note("inventory", at, held=held, waiting=[], claimed=claimed, asked=int(at * S) - 1000)
+
+
 PUSH = call("push", 1, 1.1, queue="q", mark="m", got={"id": "t"})
 DONE = note("task", 50, id="t", status="done", attempts=1, drained=False)
 SEND = call("send", 1, 1.1, to="a2", mark="m", ttl=300.0, got={"id": "s"})
@@ -116,6 +121,7 @@ RIGHT: dict[str, list[Any]] = {
     "joins and leaves are told once": [join(), told("joined", 1), told("left", 2)],
     "the dead end in time": [join(), told("joined", 1), strike(Kind.KILL, 10, 10, "a1"), told("left", 12.9)],
     "nothing outlives its session": [note("looked", 2, who="a1", started=1000, tokens=[], key=False, asked=0)],
+    "nothing is left of what was given up": [*lease(1.0, 2.0), inventory(1.5), claim(1, US, 1), LATER],
     "watches tell all, or begin anew": [SNAPSHOT, LEFT],
     "nobody breaks": [join(), note("forked", 1, said=["Forked"], status=0)],
 }  # fmt: skip
@@ -191,6 +197,13 @@ WRONG: dict[str, list[list[Any]]] = {
             note("held", 1, token=7, started=1000),
             note("looked", 2, who="a1", started=1000, tokens=[7], key=False, asked=0),
         ],
+    ],
+    "nothing is left of what was given up": [
+        [*lease(1.0, 2.0), inventory(2.5), claim(1, US, 1)],
+        [*lease(1.0, 2.0), inventory(9.0), claim(1, 2 * US, 1)],
+        [claim(1, US, 1), complete(2, US), inventory(2.5), *lease(1.0, 8.0)],
+        [call("acquire", 1, 2, out="Interrupted", names=["red"], timeout=9), inventory(4.0), claim(1, US, 1)],
+        [note("inventory", 9, held=[], waiting=[["red", "a1"]], claimed=[], asked=8 * S)],
     ],
     "watches tell all, or begin anew": [
         [SNAPSHOT, LEFT, LEFT],

@@ -5,6 +5,7 @@ Without a session: it neither ends anybody nor keeps anything alive.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,18 @@ import msgspec
 
 from comity.backends import open_backend
 from comity.errors import ComityError
-from comity.model import SYSTEM_TOPIC, TopicPosition
+from comity.model import SYSTEM_TOPIC, TaskStatus, TopicPosition
 from comity.seam import Seam
+from tests.processes.runs.handing import QUEUES
+from tests.processes.runs.turns import NAMES
 
 if TYPE_CHECKING:
     from comity.model import StoredEvent
     from tests.processes.runs.book import Book
 
 _EVERY = 0.05
+_INVENTORY = 8
+"""One look in so many takes inventory too."""
 _MANY = 1000
 
 
@@ -36,8 +41,11 @@ class Auditor:
         self._thread.start()
 
     def _run(self) -> None:
+        looks = itertools.count()
         while not self._stop.wait(_EVERY):
             self.look()
+            if next(looks) % _INVENTORY == 0:
+                self._take_inventory()
 
     def look(self) -> None:
         """Read what was told since the last look."""
@@ -76,6 +84,22 @@ class Auditor:
             return
         tokens = [holder.token for holder in held if holder.agent_id == agent_id]
         self._book.note("looked", who=agent_id, started=started, tokens=tokens, key=entry is not None, asked=asked)
+
+    def _take_inventory(self) -> None:
+        """Write down who holds what, waits for what and has claimed what, by the store's word."""
+        asked = time.monotonic_ns()
+        ask, backend = self._seam.run, self.backend
+        try:
+            held = [(each.name, each.token, each.agent_id) for each in ask(backend.locks.held(""))]
+            waiting = [(name, each.agent_id) for name in NAMES for each in ask(backend.locks.view(name)).contenders]
+            claimed = [
+                (task.id, task.token, task.agent_id)
+                for queue in QUEUES
+                for task in ask(backend.tasks.listing(queue, TaskStatus.CLAIMED, "", _MANY)).tasks
+            ]
+        except ComityError:
+            return
+        self._book.note("inventory", held=held, waiting=waiting, claimed=claimed, asked=asked)
 
     def close(self) -> None:
         """Look once more, and end."""

@@ -44,6 +44,21 @@ def tell_nobody() -> None:
     OwnSession.told_lost = nothing  # type: ignore[method-assign]
 
 
+def leave_it() -> None:
+    """What was interrupted is not undone."""
+    from comity.seam import Seam
+
+    def later(self: Seam, op: Any) -> bool:
+        del self, op
+        return True
+
+    async def alater(self: Seam, op: Any) -> bool:
+        del self, op
+        return True
+
+    Seam.settle, Seam.asettle = later, alater  # type: ignore[method-assign]
+
+
 def endless_patience() -> None:
     """Calls take three times as long as they may."""
     from comity.seam import Seam
@@ -223,6 +238,9 @@ BUGS: dict[str, Bug] = {
         script(("elseif kind == 'e' then", "elseif kind == 'never' then")),
         "nothing outlives its session",
         only=("serve", "leave"),
+    ),
+    "what was interrupted stays": Bug(
+        leave_it, "nothing is left of what was given up", kinds=(Kind.INTERRUPT,), faults=60
     ),
     "watches say it twice": Bug(twice_joined, "watches tell all, or begin anew", only=("push", "leave")),
     "another's error": Bug(raw_error, "nobody breaks", only=("publish",), kinds=(Kind.RESET,)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.processes.runs.judges import keys, leases, lines, lives, tasks, words
+from tests.processes.runs.judges import keys, leases, lines, lives, remains, tasks, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,6 +32,7 @@ JUDGES: dict[str, Callable[[History], Iterable[Violation]]] = {
     "joins and leaves are told once": lives.lived,
     "the dead end in time": lives.ended,
     "nothing outlives its session": lives.left_over,
+    "nothing is left of what was given up": remains.remained,
     "watches tell all, or begin anew": lives.watched,
     "nobody breaks": lives.well,
 }
