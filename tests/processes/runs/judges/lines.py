@@ -95,6 +95,8 @@ def _waited_on(wait: Wait, hold: Hold, freed_us: int, following: Hold | None) ->
     assert hold.release is not None
     if wait.call is hold.taken or wait.left_us is None or not wait.queued_us < freed_us < wait.left_us:
         return None
+    if wait.queued_ns > hold.release.begun or wait.call.end < hold.release.begun:
+        return None
     if wait.left_us - freed_us <= _FREE_US or (following is not None and following.token > wait.left_us):
         return None  # it left at once, or before anybody came
     return hold.release.begun, wait.call.end
@@ -113,7 +115,8 @@ def _freed_us(hold: Hold) -> int | None:
     steps = [step for step in hold.release.steps if step.name == "locks.release"]
     if len(steps) != 1 or steps[0].facts["attempt"]:
         return None
-    return int(steps[0].facts["at_us"])
+    freed_us = int(steps[0].facts["at_us"])
+    return freed_us if freed_us >= hold.token else None  # the clock was set back, and tokens are ahead of it
 
 
 def _others_hold(turns: list[Hold], hold: Hold, freed_us: int) -> bool:
