@@ -77,6 +77,11 @@ class ClaimState:
         return self.task.token
 
     @property
+    def identity(self) -> tuple[SessionRef, str, str, int]:
+        """What the store knows it by: session, request, task and token."""
+        return self._ref, self.request_id, self.id, self.token
+
+    @property
     def attempt(self) -> int:
         """Which attempt this is, from 1."""
         return self.task.attempts

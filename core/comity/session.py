@@ -397,7 +397,8 @@ class OwnSession:
         error = ClaimLost(claim.id, claim.queue, claim.token, reason)
         for callback in claim.take_callbacks():
             self.dispatcher.submit(callback, error)
-        self.claims.remove(claim)
+        # Should the store have it still, or again after an outage, it ends as an attempt that failed: it was one.
+        self.claims.remove(claim, self.backend.tasks.fail(*claim.identity, reason, 0))
         if not claim.told:
             claim.told = True
             self.seam.lost(error)

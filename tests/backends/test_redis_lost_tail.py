@@ -198,6 +198,24 @@ def test_a_claim_that_was_lost_is_told_and_one_whose_end_was_lost_is_ended_again
     close(ann, bob)
 
 
+@rule("X11", "T4")
+def test_the_attempt_of_a_claim_that_ended_here_before_it_did_in_the_store_is_counted_after_an_outage(
+    tail: Tail,
+) -> None:
+    ann, bob = tail.connect("ann"), tail.connect("bob")
+    ann.tasks.push("work", 1)
+    claim = bob.tasks.claim("work", timeout=5, max_runtime=30)
+    assert claim is not None
+    claim._expires_at = bob._session.now()  # it runs from when the claim was asked for, which the store does not know
+    until(lambda: claim.lost)
+    tail.keep()
+    tail.lose()
+    again = ann.tasks.claim("work", timeout=5)
+    assert again is not None
+    assert again.attempt == 2
+    close(ann, bob)
+
+
 @rule("X11", "E2")
 def test_a_subscriber_notices_that_events_it_has_seen_were_replaced(tail: Tail) -> None:
     ann = tail.connect("ann")

@@ -49,7 +49,7 @@ class AsyncClaim(ClaimState):
         """
         space = self._space
         body = encode(result, space.settings.payload_limit, what="result")
-        op = space.backend.tasks.complete(self._ref, self.request_id, self.id, self.token, body, space.retention)
+        op = space.backend.tasks.complete(*self.identity, body, space.retention)
         await self._finish("tasks.complete", op)
 
     async def fail(self, error: str | BaseException, *, retry_in: float | None = 0.0) -> TaskStatus:
@@ -64,8 +64,7 @@ class AsyncClaim(ClaimState):
     def _failure(self, error: str | BaseException, retry_in: float | None) -> Op[ClaimEnd]:
         why = error if isinstance(error, str) else _described(error)
         retry_ms = None if retry_in is None else milliseconds("retry_in", retry_in)
-        ids = (self._ref, self.request_id, self.id, self.token)
-        return self._space.backend.tasks.fail(*ids, why[:ERROR_LENGTH], retry_ms)
+        return self._space.backend.tasks.fail(*self.identity, why[:ERROR_LENGTH], retry_ms)
 
     async def give_back(self) -> bool:
         """End the claim as if it had never been: the task goes back to its place, and no attempt is counted.

@@ -51,7 +51,7 @@ class Claim(ClaimState):
         """
         space = self._space
         body = encode(result, space.settings.payload_limit, what="result")
-        op = space.backend.tasks.complete(self._ref, self.request_id, self.id, self.token, body, space.retention)
+        op = space.backend.tasks.complete(*self.identity, body, space.retention)
         self._finish("tasks.complete", op)
 
     def fail(self, error: str | BaseException, *, retry_in: float | None = 0.0) -> TaskStatus:
@@ -66,8 +66,7 @@ class Claim(ClaimState):
     def _failure(self, error: str | BaseException, retry_in: float | None) -> Op[ClaimEnd]:
         why = error if isinstance(error, str) else _described(error)
         retry_ms = None if retry_in is None else milliseconds("retry_in", retry_in)
-        ids = (self._ref, self.request_id, self.id, self.token)
-        return self._space.backend.tasks.fail(*ids, why[:ERROR_LENGTH], retry_ms)
+        return self._space.backend.tasks.fail(*self.identity, why[:ERROR_LENGTH], retry_ms)
 
     def give_back(self) -> bool:
         """End the claim as if it had never been: the task goes back to its place, and no attempt is counted.
