@@ -97,7 +97,7 @@ class Run:
         self._namespace = f"run-{seed}-{uuid.uuid4().hex[:6]}"
         self._site: Site = open_site(store, folder, self._namespace)
         weights = self._site.kinds(losing=losing)
-        self._weights = {kind: weight for kind, weight in weights.items() if weight and (not kinds or kind in kinds)}
+        self._weights = dict.fromkeys(kinds, 1.0) if kinds else {kind: each for kind, each in weights.items() if each}
         self._names = ACTORS[:actors]
         self._chance = random.Random(seed)
         self._book = Book(folder, "run", 1)
