@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from comity.handles import VARIABLE
+from comity.model.sessions import SessionType
 from comity.model.tasks import Origin
 
 if TYPE_CHECKING:
@@ -44,14 +45,16 @@ def origin_of(sessions: Iterable[SessionInfo], environ: Mapping[str, str] | None
     """Say who is at work in this process: an agent, if the environment or one of the live `sessions` says so.
 
     A session says so when its process, or the one it names as ``client_pid`` in its metadata, started this one,
-    directly or by others. Only Linux tells of more than the nearest process above.
+    directly or by others; and when it is this process's own, unless its type is ``cli``. Only Linux tells of more than
+    the nearest process above.
     """
     marks = os.environ if environ is None else environ
     if any(marks.get(name) for name in AGENT_MARKS):
         return Origin.AGENT
     above, host = {*_ancestors()}, socket.gethostname()
     for info in sessions:
-        if info.host == host and not above.isdisjoint((info.pid, info.metadata.get("client_pid"))):
+        is_own = info.pid == os.getpid() and info.session_type != SessionType.CLI
+        if info.host == host and (is_own or not above.isdisjoint((info.pid, info.metadata.get("client_pid")))):
             return Origin.AGENT
     return Origin.HUMAN
 

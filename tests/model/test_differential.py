@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.servers import Servers
 
 QUICK, QUICK_PART, THOROUGH = 40, 10, 5000
+IN_PROCESS = 1000
+"""Sequences at length on the server in this process, which takes five times as long for each."""
 SESSIONS = ("announce", "depart", "die", "reap", "again")
 TASKS = ("push", "claim_task", "ask_for_task", "withdraw_claim", "complete", "fail")
 PARTS = {
@@ -29,6 +31,13 @@ PARTS = {
     "tasks": (*SESSIONS, *TASKS, "take_back", "try_again", "remove_task", "trim_tasks", "read_ends", "page_through"),
 }
 """Rules to be played among themselves besides: each then comes often enough to meet the others."""
+AT_LENGTH = [
+    ("fakeredis", IN_PROCESS),
+    ("redis 6.2", THOROUGH),
+    ("redis 7.0", THOROUGH),
+    ("redis 8.2", THOROUGH),
+    ("sqlite", THOROUGH),
+]
 QUICK_SEED = 1
 """The quick run plays the same sequences each time; the thorough one plays new ones."""
 
@@ -67,15 +76,15 @@ def test_a_part_of_a_backend_answers_as_the_model_does(opener: Open, part: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("opener", ["fakeredis", "redis 6.2", "redis 7.0", "redis 8.2", "sqlite"], indirect=True)
-def test_a_part_of_a_backend_answers_as_the_model_does_at_length(opener: Open, part: str) -> None:
-    compare(opener, THOROUGH, rules=PARTS[part])
+@pytest.mark.parametrize(("opener", "examples"), AT_LENGTH, indirect=["opener"])
+def test_a_part_of_a_backend_answers_as_the_model_does_at_length(opener: Open, examples: int, part: str) -> None:
+    compare(opener, examples, rules=PARTS[part])
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("opener", ["fakeredis", "redis 6.2", "redis 7.0", "redis 8.2", "sqlite"], indirect=True)
-def test_a_backend_answers_as_the_model_does_at_length(opener: Open) -> None:
-    compare(opener, THOROUGH)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("opener", "examples"), AT_LENGTH, indirect=["opener"])
+def test_a_backend_answers_as_the_model_does_at_length(opener: Open, examples: int) -> None:
+    compare(opener, examples)

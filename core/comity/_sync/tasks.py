@@ -69,8 +69,8 @@ class Tasks:
         while a task of the queue with this key is neither done nor dead, that task is returned and nothing is pushed.
         `depends_on`: tasks, or their ids, that must be done first; when one of them is dead or removed, this one is
         dead as well, and says so in its `error`. `batch`: a name under which results are found together. `by_hand`: for
-        front ends of people, that a person queues it: `Task.origin` is then ``human``, unless it is seen that this
-        process works for an agent (`comity.origin`; one more round trip).
+        front ends of people, whose session type is ``cli``, that a person queues it: `Task.origin` is then ``human``,
+        unless it is seen that this process works for an agent (`comity.origin`; one more round trip).
 
         A call that is cancelled, or raises `BackendUnavailable`, takes the task back unless it was claimed already.
         Raises `NoSuchTask` or `TaskRefused` (a dependency is unknown, or dead), `SessionLost`, `AccessDenied`,
