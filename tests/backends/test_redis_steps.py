@@ -92,34 +92,34 @@ def test_a_released_name_leaves_only_the_past_claim(there: Space) -> None:
     assert len(there.left()["own"]) == len(there.left()["past"]) == 1
 
 
-def test_past_claims_of_a_session_are_the_latest_thousand(there: Space) -> None:
-    stage = there.stage
+def test_past_claims_of_a_session_are_the_latest_thousand(real: Space) -> None:
+    stage = real.stage
     ann = stage.session("ann")
     for number in range(1000):
         stage.release(stage.hold(ann, f"n{number:04d}"))
     stage.release(stage.hold(ann, "n0000"))  # no longer the oldest
     stage.release(stage.hold(ann, "one more"))
-    past = there.left()["past"]
-    assert len(past) == len(there.left()["own"]) == 1000
+    past = real.left()["past"]
+    assert len(past) == len(real.left()["own"]) == 1000
     assert b"n0000" in past
     assert b"n0001" not in past
-    depart(there, ann)
-    assert there.left() == {}
+    depart(real, ann)
+    assert real.left() == {}
 
 
 @rule("X4")
-def test_ended_ids_are_forgotten_in_time(there: Space) -> None:
+def test_ended_ids_are_forgotten_in_time(real: Space) -> None:
     # About every eighth release clears up to 16, so 1,000 of them clear far more than these.
-    stage = there.stage
+    stage = real.stage
     ann = stage.session("ann")
-    ended = there.keys["ended"]
-    there.client.zadd(ended, {f"old-{number}": number + 1 for number in range(500)})
-    there.client.hset(there.keys["ids"], mapping={f"old-{number}": "!why" for number in range(500)})
+    ended = real.keys["ended"]
+    real.client.zadd(ended, {f"old-{number}": number + 1 for number in range(500)})
+    real.client.hset(real.keys["ids"], mapping={f"old-{number}": "!why" for number in range(500)})
     for _ in range(1000):
         stage.release(stage.hold(ann))
-    assert there.client.zcount(ended, "-inf", 1000) == 0
-    assert there.client.zcard(ended) == 1000
-    assert there.client.hlen(there.keys["ids"]) == 0
+    assert real.client.zcount(ended, "-inf", 1000) == 0
+    assert real.client.zcard(ended) == 1000
+    assert real.client.hlen(real.keys["ids"]) == 0
 
 
 def test_at_most_a_thousand_losses_wait_for_their_session(there: Space) -> None:
@@ -234,20 +234,20 @@ def test_tokens_grow_although_the_clock_was_ahead(there: Space) -> None:
     assert stage.token(waits) > token
 
 
-def test_a_session_with_a_thousand_leases_ends_in_one_step(there: Space) -> None:
-    stage = there.stage
+def test_a_session_with_a_thousand_leases_ends_in_one_step(real: Space) -> None:
+    stage = real.stage
     ann, bob = stage.session("ann"), stage.session("bob")
     for number in range(1000):
         stage.hold(ann, f"n{number}")
     waits = [stage.wait(bob, f"n{number}") for number in range(0, 1000, 100)]
     assert len(stage.own(ann).held) == 1000
     assert len(stage.run(stage.backend.locks.held("n"))) == 1000
-    depart(there, ann)
+    depart(real, ann)
     held = stage.own(bob).held
     assert {lease.request_id for lease in held} == {request.request_id for request in waits}
     assert stage.version(bob) == len(waits)
-    depart(there, bob)
-    assert there.left() == {}
+    depart(real, bob)
+    assert real.left() == {}
 
 
 def test_a_name_with_hundreds_of_readers(there: Space) -> None:

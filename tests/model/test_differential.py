@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from tests.model.subjects import Open
     from tests.servers import Servers
 
-QUICK, QUICK_PART, THOROUGH = 40, 10, 5000
-IN_PROCESS = 1000
-"""Sequences at length on the server in this process, which takes five times as long for each."""
+THOROUGH = 5000
 SESSIONS = ("announce", "depart", "die", "reap", "again")
 TASKS = ("push", "claim_task", "ask_for_task", "withdraw_claim", "complete", "fail")
 PARTS = {
@@ -31,13 +29,15 @@ PARTS = {
     "tasks": (*SESSIONS, *TASKS, "take_back", "try_again", "remove_task", "trim_tasks", "read_ends", "page_through"),
 }
 """Rules to be played among themselves besides: each then comes often enough to meet the others."""
+QUICKLY = [("fakeredis", 8), ("redis 7.0", 40), ("sqlite", 40)]
 AT_LENGTH = [
-    ("fakeredis", IN_PROCESS),
+    ("fakeredis", THOROUGH // 5),
     ("redis 6.2", THOROUGH),
     ("redis 7.0", THOROUGH),
     ("redis 8.2", THOROUGH),
     ("sqlite", THOROUGH),
 ]
+"""Fewer sequences on the server in this process, which takes five times as long for each."""
 QUICK_SEED = 1
 """The quick run plays the same sequences each time; the thorough one plays new ones."""
 
@@ -63,16 +63,16 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path, redis_servers: Server
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("opener", ["fakeredis", "redis 7.0", "sqlite"], indirect=True)
-def test_a_backend_answers_as_the_model_does(opener: Open) -> None:
-    compare(opener, QUICK, QUICK_SEED)
+@pytest.mark.parametrize(("opener", "examples"), QUICKLY, indirect=["opener"])
+def test_a_backend_answers_as_the_model_does(opener: Open, examples: int) -> None:
+    compare(opener, examples, QUICK_SEED)
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("opener", ["fakeredis", "redis 7.0", "sqlite"], indirect=True)
-def test_a_part_of_a_backend_answers_as_the_model_does(opener: Open, part: str) -> None:
-    compare(opener, QUICK_PART, QUICK_SEED, PARTS[part])
+@pytest.mark.parametrize(("opener", "examples"), QUICKLY, indirect=["opener"])
+def test_a_part_of_a_backend_answers_as_the_model_does(opener: Open, examples: int, part: str) -> None:
+    compare(opener, examples // 4, QUICK_SEED, PARTS[part])
 
 
 @pytest.mark.slow

@@ -244,7 +244,7 @@ class Wait:
         space, request = self._space, self._request
         if not request.wait:
             raise self._timeout(0.0)
-        waited = max(space.session.now() - self._began, 0.0)
+        waited = max(space.session.now() - self._asked, 0.0)
         op = space.backend.locks.withdraw(request.session, request.request_id, keep=True)
         try:
             answer = space.seam.run(op, UNDO_SECONDS)

@@ -89,7 +89,7 @@ class TaskSteps(StepTests):
     @rule("T1")
     def test_a_delayed_task_is_not_ready_before_its_time(self, stage: Stage) -> None:
         ann = stage.session("ann")
-        later, soon = push(stage, ann, delay_ms=LONG_MS), push(stage, ann, delay_ms=60)
+        later, soon = push(stage, ann, delay_ms=LONG_MS), push(stage, ann, delay_ms=150)
         assert listed(stage, DELAYED) == [soon, later]
         assert get(stage, soon).due is not None
         assert none_ready(stage, ann)

@@ -112,6 +112,7 @@ class AsyncDecidingFlows(AsyncFlowTests):
 
         picky = Scripted(answer)
         wait = await stage.queue(bob, strategy=picky)
+        await until(lambda: bool(picky.asked))
         await lease.release()
         cids = await next_in_line.result()
         taken = await wait.result()

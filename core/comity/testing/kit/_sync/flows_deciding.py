@@ -114,6 +114,7 @@ class DecidingFlows(FlowTests):
 
         picky = Scripted(answer)
         wait = stage.queue(bob, strategy=picky)
+        until(lambda: bool(picky.asked))
         lease.release()
         cids = next_in_line.result()
         taken = wait.result()
