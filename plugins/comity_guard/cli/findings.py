@@ -33,7 +33,7 @@ def _command() -> Iterator[Finding]:
     """Hooks call ``comity`` by name: without it every one of them fails, and edits go ahead unguarded."""
     found = shutil.which("comity")
     if found is None:
-        fix = 'put it on the PATH that your client has: uv tool install "comity[cli]" does'
+        fix = 'put it on the PATH that your client has: pipx install "comity[cli]" does, or ".[cli]" in a checkout'
         yield Finding(Health.WARN, "guard: command", "comity is not on the PATH, so that no hook can run", fix)
         return
     event = json.dumps({"session_id": "doctor", "hook_event_name": "Doctor"}).encode()
