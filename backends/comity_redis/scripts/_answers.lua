@@ -15,15 +15,6 @@ local function holders_of(list)
   return found
 end
 
--- Of holders in order, one of each lease.
-local function once(found)
-  local list = {}
-  for _, h in ipairs(found) do
-    if not list[1] or list[#list].token ~= h.token then list[#list + 1] = h end
-  end
-  return list
-end
-
 -- Append what is known of holders, at most so many: mode and name, then text, and the milliseconds until each ends.
 local function with_holders(answer, found, most)
   for at = 1, math.min(#found, most or MOST_SHOWN) do
@@ -65,13 +56,13 @@ end
 -- The place in line of a request at one name.
 local function place_at(w, want)
   local first = call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')
-  local alone = not is_area(want.name)
-  for _, s in ipairs(alone and states(above(want.name)) or {}) do alone = alone and not s.there end
-  if alone and first[2] and tonumber(first[2]) > now and #places_lost(1) == 0 then
+  local wide = find(want.name, '/', 1, true)
+  if all_in_place and (not wide or areas().is_alone(want.name)) and first[2] and tonumber(first[2]) > now then
     return call('ZLEXCOUNT', QUEUE, '[' .. want.name .. FS, '[' .. member(w, want))
   end
+  local look = wide and areas().walk_around or walk
   local place, seen = 1, {} -- some in the queue may be over, and one may stand at several names
-  walk_around(want.name, function(other)
+  look(want.name, function(other)
     if other.key >= w.key then return NEXT end
     if not seen[other.gid] then place = place + 1 end
     seen[other.gid] = true

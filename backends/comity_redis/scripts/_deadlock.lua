@@ -8,10 +8,7 @@ local MOST_EDGES = 1000
 -- has much is not looked through for that.
 local function stands_alone(w)
   for _, want in ipairs(w.wants) do
-    if is_area(want.name) then return false end
-    for _, s in ipairs(states(above(want.name))) do
-      if s.there then return false end
-    end
+    if find(want.name, '/', 1, true) and not areas().is_alone(want.name) then return false end
     if #call('ZRANGEBYLEX', QUEUE, '(' .. member(w, want), '(' .. want.name .. ' ', 'LIMIT', 0, 1) > 0 then return false end
   end
   local mine = w.o .. FS .. 'q'
@@ -30,7 +27,7 @@ end
 -- The same for a name with a '/', whose line is that of several names.
 local function each_obstacle_around(w, want, visit)
   local line, seen = {}, {}
-  walk_around(want.name, function(other)
+  areas().walk_around(want.name, function(other)
     if other.key >= w.key then return NEXT end
     if conflicts(want, other) then
       local known = seen[other.gid]
@@ -38,7 +35,7 @@ local function each_obstacle_around(w, want, visit)
         known = other
         seen[other.gid], line[#line + 1] = other, other
       end
-      known.is_before_all = known.is_before_all or (other.mode == 'x' and covers(other.name, want.name))
+      known.is_before_all = known.is_before_all or (other.mode == 'x' and areas().covers(other.name, want.name))
     end
   end)
   table.sort(line, function(a, b) return a.key > b.key end)

@@ -19,33 +19,14 @@ local function ahead(a, b, in_turn)
   return a.key < b.key
 end
 
--- Whether a holder of what overlaps it keeps others from `want`; looks no further than to the first.
-local function held_against(want)
-  local function is_in_the_way(s)
-    return s.holders[1] and conflicts(want, s.holders[1]) -- all holders of a name have one mode
-  end
-  if is_in_the_way(state(want.name)) then return true end
-  if not find(want.name, '/', 1, true) then return false end
-  for _, s in ipairs(states(above(want.name))) do
-    if is_in_the_way(s) then return true end
-  end
-  local found = false
-  for mode in string.gmatch(is_area(want.name) and (want.mode == 'x' and 'xs' or 'x') or '', '.') do
-    if not found then
-      each_held_below(want.name, mode, function(s)
-        found = is_in_the_way(s)
-        return found
-      end)
-    end
-  end
-  return found
-end
-
 -- Whether a holder, or a request before it, keeps request `w` from `want`.
 local function barred(w, want, in_turn)
-  if held_against(want) then return true end
+  local s, wide = state(want.name), find(want.name, '/', 1, true)
+  if s.holders[1] and conflicts(want, s.holders[1]) then return true end -- all holders of a name have one mode
+  if wide and areas().held_against(want) then return true end
   local found = false
-  walk_around(want.name, function(other)
+  local look = wide and areas().walk_around or walk
+  look(want.name, function(other)
     if other.gid ~= w.gid and ahead(other, w, in_turn) then
       found = conflicts(want, other)
       return found
@@ -82,7 +63,7 @@ local function grant(w, wants)
     s.mode, s.counter, s.unsaved = h.mode, tok, true
     s.holders[#s.holders + 1] = h
     mine[#mine + 1], mine[#mine + 2] = 0, h.o .. FS .. 'q' .. FS .. h.gid .. FS .. h.name
-    if find(h.name, '/', 1, true) then mine[#mine + 1], mine[#mine + 2] = 0, listed(h.mode, h.name) end
+    if find(h.name, '/', 1, true) then mine[#mine + 1], mine[#mine + 2] = 0, FS .. h.mode .. FS .. h.name end
     first = first or h
   end
   call('ZADD', OWN, unpack(mine))
@@ -134,56 +115,23 @@ local function next_in_line(name, line)
   end
 end
 
--- The names that somebody waits for and that overlap one of those that were freed.
-local function waited_for(freed)
-  local list, known, areas = {}, {}, {}
-  local function add(name)
-    if not known[name] then
-      known[name] = true
-      list[#list + 1] = name
-    end
-  end
-  for _, s in ipairs(freed) do
-    add(s.name)
-    if find(s.name, '/', 1, true) then
-      for _, area in ipairs(above(s.name)) do
-        if not known[area] then
-          known[area] = true
-          areas[#areas + 1] = area
-        end
-      end
-    end
-  end
-  for _, s in ipairs(states(areas)) do
-    if s.there then list[#list + 1] = s.name end
-  end
-  for _, s in ipairs(freed) do
-    if is_area(s.name) then
-      local from, till = '[' .. s.name .. ' ', '(' .. after(s.name)
-      while true do
-        local text = call('ZRANGEBYLEX', QUEUE, from, till, 'LIMIT', 0, 1)[1]
-        if not text then break end
-        local name = match(text, '^[^\31]*')
-        add(name)
-        from = '[' .. name .. ' '
-      end
-    end
-  end
-  return list
-end
-
 -- Grant every waiting request that can be granted now that something was freed, in order (L5).
 local function serve()
   while true do
-    local freed, line = {}, {}
+    local freed, line, wide = {}, {}, false
     for _, s in ipairs(order) do
       if s.dirty then
         s.dirty = false
         freed[#freed + 1] = s
+        wide = wide or find(s.name, '/', 1, true)
       end
     end
     if #freed == 0 then return end
-    for _, name in ipairs(waited_for(freed)) do next_in_line(name, line) end
+    if wide then
+      for _, name in ipairs(areas().waited_for(freed)) do next_in_line(name, line) end
+    else
+      for _, s in ipairs(freed) do next_in_line(s.name, line) end
+    end
     if #line > 1 then table.sort(line, function(a, b) return ahead(a, b, true) end) end
     local done = {}
     for _, each in ipairs(line) do

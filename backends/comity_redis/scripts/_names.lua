@@ -4,9 +4,13 @@ local names, order = {}, {} -- states by name, and in the order they were met
 local asking = nil -- the request that asks in this step: it is awake, and its answer tells it all
 local deadlines = {} -- of sessions: 0 once over for this step, false when there is no such session
 
+local areas -- see _areas.lua
+local MOST_BELOW = 256 -- so many names below an area are looked at in each mode, where all are not needed
+local crowded = false -- whether there were more
+
 -- The one rule of who excludes whom. Holders and what requests want have `name` and `mode` ('x' or 's').
 local function conflicts(a, b)
-  return not (a.mode == 's' and b.mode == 's') and (covers(a.name, b.name) or covers(b.name, a.name))
+  return not (a.mode == 's' and b.mode == 's') and (a.name == b.name or areas().overlap(a.name, b.name))
 end
 
 local function corrupt()
@@ -98,44 +102,12 @@ local function states(list)
   return found
 end
 
-local MOST_BELOW = 256 -- so many names below an area are looked at in each mode, where all are not needed
-local crowded = false -- whether there were more
-
--- The states of these names, of the areas above them, and of what is held below them.
+-- The states of all that overlaps these names (L14).
 local function around(list)
-  local near, known = {}, {}
-  local function add(name)
-    if not known[name] then
-      known[name] = true
-      near[#near + 1] = name
-    end
-  end
   for _, name in ipairs(list) do
-    add(name)
-    if find(name, '/', 1, true) then
-      for _, area in ipairs(above(name)) do add(area) end
-      for mode in string.gmatch(is_area(name) and 'xs' or '', '.') do
-        local count = 0
-        each_below(name, mode, function(found)
-          count = count + #found
-          for _, each in ipairs(found) do add(each) end
-          crowded = crowded or count > MOST_BELOW
-          return count > MOST_BELOW
-        end)
-      end
-    end
+    if find(name, '/', 1, true) then return areas().around(list) end
   end
-  return states(near)
-end
-
--- Visit the states of what is held below an area, in this mode by what is on record, until `visit` answers true.
-local function each_held_below(area, mode, visit)
-  each_below(area, mode, function(found)
-    for _, s in ipairs(states(found)) do
-      if #s.holders + #s.lapsed == 0 then s.unsaved = true end -- what led here is out of date
-      if visit(s) then return true end
-    end
-  end)
+  return states(list)
 end
 
 local function holding(s, gid, among)
@@ -207,8 +179,8 @@ local function save(s)
   s.bad = false
   local held = #s.holders + #s.lapsed > 0
   if find(s.name, '/', 1, true) then
-    if not held or s.mode == 'x' then call('ZREM', OWN, listed('s', s.name)) end
-    if not held or s.mode == 's' then call('ZREM', OWN, listed('x', s.name)) end
+    if not held or s.mode == 'x' then call('ZREM', OWN, FS .. 's' .. FS .. s.name) end
+    if not held or s.mode == 's' then call('ZREM', OWN, FS .. 'x' .. FS .. s.name) end
   end
   if held then
     local texts = {s.mode .. s.counter}

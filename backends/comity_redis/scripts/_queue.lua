@@ -98,16 +98,15 @@ local function drop(w)
   mark(w.gid, TAKEN, 'its process was not heard of, and lost its place in line')
 end
 
--- The times at which places were lost that nobody has taken out of line yet, at most so many.
-local function places_lost(most)
-  return call('ZRANGEBYLEX', QUEUE, '[' .. FS, '(' .. FS .. format('%016.0f', now + 1), 'LIMIT', 0, most)
-end
+local all_in_place = false -- whether `clear` found that no place was lost
 
 local NEXT = {} -- answered to go on with the next name
 
--- Walk a range of queues over the requests that live and have their places, in order, until `visit` answers true.
--- What cannot be read or belongs to nobody is taken out.
-local function walk_range(from, till, visit)
+-- Walk the queue of `name` over the requests that live and have their places, in order, until `visit` answers; or with
+-- `after`, the queues of all names from it to there, in each until it answers NEXT. What cannot be read or
+-- belongs to nobody is taken out.
+local function walk(name, visit, after)
+  local from, till = '[' .. name .. (after and ' ' or FS), '(' .. (after or name .. ' ')
   while true do
     local members, left = call('ZRANGEBYLEX', QUEUE, from, till, 'LIMIT', 0, 16), nil
     for _, text in ipairs(members) do
@@ -117,7 +116,7 @@ local function walk_range(from, till, visit)
         call('ZREM', QUEUE, text)
       elseif lives(w.o) then
         local answer = not unplaced(w) and visit(w)
-        if answer == NEXT then
+        if after and answer == NEXT then
           left = w.name
           break
         end
@@ -136,28 +135,6 @@ local function walk_range(from, till, visit)
       from = '(' .. members[#members]
     end
   end
-end
-
--- Walk the queue of `name`.
-local function walk(name, visit)
-  walk_range('[' .. name .. FS, '(' .. name .. ' ', visit)
-end
-
--- Walk the queues of all that overlaps `name`, one after another; in each until `visit` answers NEXT, in all until true.
-local function walk_around(name, visit)
-  local over = false
-  local function look(w)
-    local answer = visit(w)
-    over = answer and answer ~= NEXT
-    return answer
-  end
-  walk(name, look)
-  if not find(name, '/', 1, true) then return end
-  for _, s in ipairs(states(above(name))) do
-    if over then return end
-    if s.there then walk(s.name, look) end
-  end
-  if is_area(name) and not over then walk_range('[' .. name .. ' ', '(' .. after(name), look) end
 end
 
 -- The names that a request holds or waits for; none when it does neither.

@@ -98,15 +98,17 @@ end
 
 -- What tells whether a name overlaps one of these.
 local function overlapping(list)
-  local set, areas = {}, {}
+  local set, wide = {}, {}
   for _, name in ipairs(list) do
     set[name] = true
-    for _, area in ipairs(above(name)) do set[area] = true end
-    if is_area(name) then areas[#areas + 1] = name end
+    if find(name, '/', 1, true) then
+      for _, area in ipairs(areas().above(name)) do set[area] = true end
+      if areas().is_area(name) then wide[#wide + 1] = name end
+    end
   end
   return function(name)
     if set[name] then return true end
-    for _, area in ipairs(areas) do
+    for _, area in ipairs(wide) do
       if sub(name, 1, #area) == area then return true end
     end
     return false
@@ -126,18 +128,10 @@ local function has_any(o, near)
   return false
 end
 
--- Whether request `w` wants a name that is `near`.
-local function wants_any(w, near)
-  for _, want in ipairs(w.wants) do
-    if near(want.name) then return true end
-  end
-  return false
-end
-
 -- Do away with what is over among the holders and waiters of these names, and hand them on: leases whose own time
 -- has run out, places in line that were not kept, and of the sessions past their deadline the one longest so. The others count as gone all the same.
 local function clear(list)
-  local near, lapsed, known = overlapping(list), {}, {}
+  local near, lapsed, known = nil, {}, {}
   for _, s in ipairs(states(list)) do s.dirty = true end
   for _, s in ipairs(around(list)) do
     for _, h in ipairs(s.lapsed) do
@@ -148,15 +142,20 @@ local function clear(list)
   end
   if #lapsed > 1 then table.sort(lapsed, function(a, b) return a.token < b.token end) end
   for _, h in ipairs(lapsed) do lose(h, 'ttl', '') end
-  for _, text in ipairs(places_lost(64)) do
-    local w = waiting(sub(text, 19))
+  local lost = call('ZRANGEBYLEX', QUEUE, '[' .. FS, '(' .. FS .. format('%016.0f', now + 1), 'LIMIT', 0, 64)
+  all_in_place = #lost == 0
+  for _, text in ipairs(lost) do
+    local w, wanted_here = waiting(sub(text, 19)), false
     if not w or text ~= appointment(w) then
       call('ZREM', QUEUE, text)
-    elseif lives(w.o) and wants_any(w, near) then
-      drop(w)
+    elseif lives(w.o) then
+      near = near or overlapping(list)
+      for _, want in ipairs(w.wants) do wanted_here = wanted_here or near(want.name) end
+      if wanted_here then drop(w) end
     end
   end
   for _, o in ipairs(call('ZRANGEBYSCORE', LIVE, '-inf', now, 'LIMIT', 0, 8)) do
+    near = near or overlapping(list)
     if has_any(o, near) then
       finish(o, 'expired')
       break

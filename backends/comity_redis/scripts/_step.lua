@@ -4,9 +4,9 @@
 --@include _counter.lua
 --@include _changes.lua
 --@include _past.lua
---@include _near.lua
 --@include _names.lua
 --@include _tasks.lua
 --@include _queue.lua
 --@include _handing.lua
+--@include _areas.lua
 --@include _sessions.lua

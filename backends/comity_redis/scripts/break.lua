@@ -6,6 +6,7 @@
 --@include _ended.lua
 --@include _step.lua
 --@include _answers.lua
+--@include _once.lua
 local id = FS .. ARGV[2]
 local before = call('HGET', IDS, id)
 if before then return sub(before, 2) end

@@ -8,6 +8,7 @@
 --@include _ended.lua
 --@include _step.lua
 --@include _answers.lua
+--@include _once.lua
 local sid, gid, name, mode = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 local o = sid .. FS .. ARGV[2]
 if not lives(o) then return {'L', why(o)} end

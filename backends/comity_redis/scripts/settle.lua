@@ -10,6 +10,7 @@
 --@include _ended.lua
 --@include _step.lua
 --@include _answers.lua
+--@include _once.lua
 --@include _verdicts.lua
 local id, name, take = FS .. ARGV[1], ARGV[2], ARGV[7]
 local asker = ARGV[5] .. FS .. ARGV[6]
