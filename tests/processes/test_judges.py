@@ -132,6 +132,7 @@ WRONG: dict[str, list[list[Any]]] = {
         [*lease(1.0, 2.5), *QUEUED],
         [*lease(1.0, 2.0), *QUEUED, guard(1.1, 1.0, 2.2)],
         [*lease(1.0, 2.5, mode="shared"), *QUEUED],
+        [*lease(1.0, 2.5, names=["wood/"]), *lease(2.0, 3.0, actor="a2", asked=1.2, names=["wood/oak"])],
     ],
     "tokens grow": [[*lease(1.0, 2.0), *lease(0.9, 4.0, asked=3.0)], [*lease(1.0, 2.0), *lease(1.0, 4.0, asked=3.0)]],
     "who keeps a lease is not refused": [

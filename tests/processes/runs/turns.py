@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from tests.processes.runs.book import Book
     from tests.processes.runs.colours import Colour
 
-NAMES = ("red", "green", "blue")
+NAMES = ("red", "green", "wood/", "wood/oak")
+"""The third is an area, with the fourth in it (L14)."""
 
 
 class Register:
     """What a name guards: a file that takes no write with an older token than the newest that it has taken."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"register-{name}"
+        self._path = folder / f"register-{name.replace('/', '-')}"
 
     def write(self, token: int, actor: str) -> bool:
         """Write, or be refused."""

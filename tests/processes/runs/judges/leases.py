@@ -68,12 +68,18 @@ def holds(history: History) -> list[Hold]:
     return [found[token] for token in sorted(found)]
 
 
+def covers(held: str, name: str) -> bool:
+    """Tell whether a lease on one name is one on another: the same, or an area that it is in (L14)."""
+    return held == name or (held.endswith("/") and name.startswith(held))
+
+
 def by_name(history: History) -> dict[str, list[Hold]]:
-    """Return the leases of each name, by token."""
-    found: dict[str, list[Hold]] = defaultdict(list)
+    """Return the leases on each name, those on areas that it is in included, by token."""
+    found: dict[str, list[Hold]] = {name: [] for call in history.did(*TAKING) for name in call.facts["names"]}
     for hold in holds(history):
-        for name in hold.names:
-            found[name].append(hold)
+        for name, turns in found.items():
+            if any(covers(held, name) for held in hold.names):
+                turns.append(hold)
     return found
 
 

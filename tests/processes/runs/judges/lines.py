@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tests.processes.runs.book import Violation
-from tests.processes.runs.judges.leases import by_name
+from tests.processes.runs.judges.leases import by_name, covers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,9 +132,12 @@ def _others_hold(turns: list[Hold], hold: Hold, freed_us: int) -> bool:
 
 
 def _in_several_lines(history: History, name: str, span: tuple[int, int]) -> bool:
-    """Tell whether somebody stood in this line and another: it may be before those who wait for this name only."""
-    several = history.did("acquire_all", "acquire_any")
-    return any(name in call.facts["names"] and call.begun < span[1] and call.end > span[0] for call in several)
+    """Tell whether somebody stood in this line and another: who waits for this name only stands behind them."""
+    return any(
+        call.begun < span[1] and call.end > span[0] and call.facts["names"] != [name]
+        for call in history.did("acquire", "acquire_all", "acquire_any")
+        if any(covers(each, name) or covers(name, each) for each in call.facts["names"])
+    )
 
 
 def late(history: History) -> Iterator[Violation]:
