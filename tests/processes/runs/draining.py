@@ -1,21 +1,25 @@
-"""The end of a run, when nothing befalls anybody any more: what is left is done, and what became of all is noted."""
+"""The end of a run, when nothing befalls anybody any more: what is left is done, and what became of all is noted.
+
+``python -m tests.processes.runs.draining URL NAMESPACE FOLDER SHIM ACTOR...``, in a process of its own, for the clock of
+the store may be another one there.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import comity
 from comity.errors import ComityError
 from tests.processes.harness import until
-from tests.processes.runs.book import History
+from tests.processes.runs.book import Book, History
 from tests.processes.runs.handing import QUEUES
+from tests.processes.runs.mischief import shim_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
-
-    from tests.processes.runs.book import Book
 
 
 def drain(url: str, namespace: str, book: Book, names: Sequence[str], folder: Path) -> None:
@@ -64,3 +68,14 @@ def _do_the_rest(me: comity.Coordinator) -> set[str]:
     with contextlib.suppress(AssertionError):
         until(finished, 10.0, every=0.1)  # what is left then is lost
     return done
+
+
+def main() -> None:
+    url, namespace, folder, shim, *names = sys.argv[1:]
+    if shim == "shim":
+        shim_clock(Path(folder))
+    drain(url, namespace, Book(Path(folder), "last", 1), names, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

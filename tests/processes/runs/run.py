@@ -24,7 +24,6 @@ import attrs
 from comity.backends import open_backend
 from comity.errors import ComityError
 from tests.processes.harness import ROOT, until
-from tests.processes.runs import draining
 from tests.processes.runs.actor import Part
 from tests.processes.runs.auditing import Auditor
 from tests.processes.runs.book import Book, History
@@ -44,7 +43,7 @@ _PROCESS = frozenset({Kind.KILL, Kind.STOP, Kind.STOP_LONG, Kind.FORK, Kind.INTE
 _AT_ONCE = 3
 _STALL = 0.02
 _MOMENT = 0.005
-_STARTS, _ENDS = 60.0, 40.0
+_STARTS, _ENDS, _DRAINS = 60.0, 40.0, 120.0
 
 
 @attrs.frozen
@@ -129,7 +128,8 @@ class Run:
                     each.result()
             time.sleep(self._ttl)
             self._stop()
-            draining.drain(self._site.direct, self._namespace, self._book, self._names, self.folder)
+            self._site.catch_up()
+            self._drain()
             auditor.close()
         finally:
             self._over.set()
@@ -238,6 +238,14 @@ class Run:
                 process.send_signal(signal.SIGQUIT)  # it says where it is
                 time.sleep(0.5)
                 self._book.note("hung", who=name)
+
+    def _drain(self) -> None:
+        shim = "shim" if self._site.shim else "plain"
+        what = [self._site.direct, self._namespace, str(self.folder), shim, *self._names]
+        command = [sys.executable, "-m", "tests.processes.runs.draining", *what]
+        done = subprocess.run(command, cwd=ROOT, timeout=_DRAINS, capture_output=True, text=True, check=False)
+        if done.returncode:
+            self._book.note("broke", trace=done.stderr[-3000:])
 
     def _note_stalls(self) -> None:
         last = time.monotonic()

@@ -51,7 +51,32 @@ class Site(Protocol):
     def strike(self, kind: Kind, victim: str, chance: random.Random) -> dict[str, Any]:
         """Let a fault of the store or of a link befall it, and be over; tell what there is to know of it."""
 
+    def catch_up(self) -> None:
+        """Let its clock stand where it stood at the furthest: what comes due has come due."""
+
     def close(self) -> None: ...
+
+
+class Clock:
+    """By how many seconds the store's clock is ahead, and was at most."""
+
+    def __init__(self, put: Callable[[int], object]) -> None:
+        self._put, self._ahead, self._most = put, 0, 0
+
+    def step(self, chance: random.Random) -> dict[str, Any]:
+        """Step on, or back to where it began."""
+        step = chance.choice([1, 5, 60]) if not self._ahead or chance.random() < 0.5 else -self._ahead
+        self._set(self._ahead + step)
+        return {"seconds": step}
+
+    def catch_up(self) -> None:
+        """Step on to where it was at the furthest."""
+        if self._ahead < self._most:
+            self._set(self._most)
+
+    def _set(self, ahead: int) -> None:
+        self._ahead, self._most = ahead, max(ahead, self._most)
+        self._put(ahead)
 
 
 class SqliteSite:
@@ -60,7 +85,7 @@ class SqliteSite:
     loses, between_steps, shim = 0.01, True, True
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._ahead = folder, 0
+        self._clock = Clock(lambda ahead: (folder / CLOCK_KEY).write_text(str(ahead).ljust(32)))
         self.direct = f"sqlite:///{folder / 'comity.db'}"
 
     def url(self, actor: str) -> str:
@@ -72,9 +97,10 @@ class SqliteSite:
 
     def strike(self, kind: Kind, victim: str, chance: random.Random) -> dict[str, Any]:
         del kind, victim
-        step, self._ahead = _step(self._ahead, chance)
-        (self._folder / CLOCK_KEY).write_text(str(self._ahead).ljust(32))
-        return {"seconds": step}
+        return self._clock.step(chance)
+
+    def catch_up(self) -> None:
+        self._clock.catch_up()
 
     def close(self) -> None:
         """Leave the file to be looked at."""
@@ -91,12 +117,12 @@ class RedisSite:
         self.direct = self._server.url
         self._proxies = Proxies(("127.0.0.1", self._server.port))
         self._of: dict[str, Proxy] = {}
-        self._ahead = 0
+        self._clock = Clock(self._set_clock)
         self._strikes: dict[Kind, Callable[[random.Random], dict[str, Any]]] = {
             Kind.CLIENT_KILL: self._kill_clients,
             Kind.SCRIPT_FLUSH: self._flush_scripts,
             Kind.RESTART: self._restart,
-            Kind.CLOCK: self._step_clock,
+            Kind.CLOCK: self._clock.step,
             Kind.RESTART_EMPTY: self._restart_empty,
             Kind.FLUSHALL: self._flush,
             Kind.EVICTION: self._evict,
@@ -135,11 +161,12 @@ class RedisSite:
         self._server.start()
         return {}
 
-    def _step_clock(self, chance: random.Random) -> dict[str, Any]:
-        step, self._ahead = _step(self._ahead, chance)
+    def _set_clock(self, ahead: int) -> None:
         with self._server.client() as client:
-            client.set(CLOCK_KEY, self._ahead)
-        return {"seconds": step}
+            client.set(CLOCK_KEY, ahead)
+
+    def catch_up(self) -> None:
+        self._clock.catch_up()
 
     def _restart_empty(self, chance: random.Random) -> dict[str, Any]:
         self._server.kill()
@@ -194,10 +221,14 @@ class SentinelSite:
         if kind is Kind.FAIL_OVER:
             self._group.settle()
             self._group.fail_over()
+            self._group.settle()  # until then there may be two that take writes
             return {}
         with self._group.primary.client() as client:
             _plain(kind, client)
         return {}
+
+    def catch_up(self) -> None:
+        """Its clock is the machine's."""
 
     def close(self) -> None:
         self._group.close()
@@ -234,6 +265,9 @@ class ClusterSite:
                 with node.client() as client:
                     _plain(kind, client)
         return {}
+
+    def catch_up(self) -> None:
+        """Its clock is the machine's."""
 
     def close(self) -> None:
         self._group.close()
@@ -273,12 +307,6 @@ def strike_link(proxy: Proxy, kind: Kind, chance: random.Random) -> dict[str, An
         time.sleep(0.3)
         proxy.disarm()
     return {"seconds": round(seconds, 3)} if seconds else {}
-
-
-def _step(ahead: int, chance: random.Random) -> tuple[int, int]:
-    """Draw by how many seconds the clock steps, and how far it is ahead then: it never falls far behind."""
-    step = chance.choice([1, 5, 60]) if ahead <= 0 or chance.random() < 0.5 else -ahead
-    return step, ahead + step
 
 
 def open_site(store: str, folder: Path, namespace: str) -> Site:

@@ -29,13 +29,15 @@ def worked(history: History) -> Iterator[Violation]:
         if note.facts["unfinished"]:
             yield Violation(f"tasks that nobody gets: {note.facts}", note.at, note.at)
     for task_id, claimed in claims.items():
-        yield from _one_at_a_time(claimed, ends[task_id])
+        yield from _one_at_a_time(history, claimed, ends[task_id])
     for push in history.did("push"):
         if push.ok and not history.lost_data(push.begun, 2**63 - 10**18):
             yield from _fate(history, push, claims[push.got["id"]], ends[push.got["id"]], found)
 
 
-def _one_at_a_time(claimed: list[Call], ends: list[Call]) -> Iterator[Violation]:
+def _one_at_a_time(history: History, claimed: list[Call], ends: list[Call]) -> Iterator[Violation]:
+    if history.lost_data(claimed[0].begun, max(call.end for call in (*claimed, *ends))):
+        return
     done = [end for end in ends if end.do == "complete" and end.ok]
     if len(done) > 1:
         yield Violation(f"{done[1]} after {done[0]}", done[0].begun, done[1].end)
