@@ -84,6 +84,24 @@ def test_nothing_stays_of_sessions_that_expired(there: Space) -> None:
     assert there.left() == {}
 
 
+@rule("L2", "L11", "X4")
+def test_the_last_token_outlives_a_request_for_any_of_several_that_asks_again_and_gives_up(there: Space) -> None:
+    stage, key = there.stage, there.keys.prefix + "locks"
+    ann, bob = stage.session("ann"), stage.session("bob")
+    stage.hold(ann, "a")
+    stage.hold(ann, "b")
+    waiting = stage.wait(bob, ("a", "b"), any_of=True)
+    last = there.client.hget(key, "")
+    assert isinstance(stage.acquire(waiting), Queued)
+    stage.run(stage.backend.locks.release(bob, waiting.request_id))
+    assert there.client.hget(key, "") == last  # without it tokens would be the clock's, which may have been set back
+    other = stage.wait(bob, ("a", "b"), any_of=True)
+    last = there.client.hget(key, "")
+    stage.run(stage.backend.locks.withdraw(bob, other.request_id, keep=False))
+    assert there.client.hget(key, "") == last
+    assert there.client.hget(there.keys.prefix + "meta", "corrupt") is None
+
+
 def test_a_released_name_leaves_only_the_past_claim(there: Space) -> None:
     ann = there.stage.session("ann")
     for _ in range(5):

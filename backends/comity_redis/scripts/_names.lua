@@ -125,7 +125,8 @@ end
 -- The lease of a request, by its first name; nil when it holds nothing. It may be over.
 local function grant_of(o, gid)
   local found, from = entries(o, gid)
-  if not found[1] then return nil end
+  -- The entry of one that waits for any of several names no name: what stands under '' is the counter.
+  if not found[1] or #found[1] < from then return nil end
   local s = state(sub(found[1], from))
   return holding(s, gid) or holding(s, gid, s.lapsed)
 end

@@ -178,7 +178,7 @@ BUGS: dict[str, Bug] = {
         tell_nobody, "losses are told once", only=("take_turn", "take_over"), kinds=(Kind.SCRIPT_FLUSH, Kind.STOP)
     ),
     "losses are heard of, and not told": Bug(
-        tell_nobody, "losses are told in time", only=("take_turn", "take_over"), kinds=(Kind.SCRIPT_FLUSH,), faults=20
+        tell_nobody, "losses are told in time", only=("take_turn", "take_over"), kinds=(Kind.SCRIPT_FLUSH,), faults=40
     ),
     "last come, first served": Bug(
         script(("w.seq = token()", "w.seq = format('%016.0f', 4000000000000000 - now_us)")), "first come, first served"

@@ -1,7 +1,7 @@
-"""The end of a run, when nothing befalls anybody any more: what is left is done, and what became of all is noted.
+"""The end of a run, when nothing befalls anybody any more: what is left is done, what became of all is noted.
 
-``python -m tests.processes.runs.draining URL NAMESPACE FOLDER SHIM ACTOR...``, in a process of its own, for the clock of
-the store may be another one there.
+``python -m tests.processes.runs.draining URL NAMESPACE FOLDER SHIM ACTOR...``, in a process of its own, as the
+clock of the store may be another one there.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class Turns:
         try:
             if mode == "exclusive":
                 await self._guard(lease, names[0])
-            await self.colour.pause(self.chance.choice([0, 0.002, 0.02, 0.1]))
+            await self.colour.pause(*self.chance.choices([0, 0.002, 0.02, 0.1, 1.2], [4, 4, 4, 4, 0.5]))
             if mode == "exclusive" and self.chance.random() < 0.3:
                 await self.colour.pause(0.3 if lease.lost else 0.05)  # late, like one who never looks
                 await fenced_write(self.me, self.book, self.colour, lease, f"guarded/{names[0]}", "guard")
