@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 from comity.errors import AgentIdTaken, SessionLost
@@ -18,9 +17,10 @@ from comity.model import (
 )
 from comity.ops import Effect
 from comity_redis.keys import plain
-from comity_redis.op import transaction
+from comity_redis.op import command, transaction
 from comity_redis.packing import pack
 from comity_redis.records import FS, Member, member, session
+from comity_redis.roster import BY_START, Roster
 from comity_redis.sequence import Sequence
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from comity_redis.op import RedisOp, Runner
     from comity_redis.verbs import Verbs
 
-_BY_START = operator.attrgetter("started_ms", "agent_id")
+_SAME, _ANOTHER = 1, 0
+"""What the membership is compared with the known one, by a step in which nobody is due."""
 
 
 class RedisPresence:
@@ -55,7 +56,9 @@ class RedisPresence:
             pack("HVALS", keys["records"]),
             pack("ZRANGE", keys["live"], 0, -1, "WITHSCORES"),
         )
+        self._system = keys.topic(SYSTEM_TOPIC)
         self._read: dict[bytes, Member] = {}
+        self._roster: Roster | None = None
 
     def announce(self, announcement: Announcement) -> Op[Announced]:
         """Begin a session, as `comity.ports.Presence.announce` says."""
@@ -112,25 +115,42 @@ class RedisPresence:
     def members(self, known: int | None) -> Op[Members]:
         """Read the live sessions, as `comity.ports.Presence.members` says.
 
-        What is known already takes one small round trip; else the records follow in a second one. They
-        never pass through a script, and one read before is not decoded again.
+        What is known already takes one small round trip. Else the events of the changes since the last read follow in
+        a second one, or, where they are many or do not tell it all, the records. Those never pass
+        through a script, and one read before is not decoded again.
         """
         if known is None:
             return self._everybody()
 
         def plan() -> Generator[Op[Any], Any, Members]:
-            same, version, end = yield self._same.call(list[Any], known)
-            if same:
-                return Members(int(version), *_position(end), None)
+            roster, outages = self._roster, self._runner.outages
+            state, version, end = yield self._same.call(list[Any], known)
+            place = _position(end)
+            if state == _SAME:
+                return Members(int(version), *place, None)
+            if state == _ANOTHER and roster is not None and roster.leads_to(*place, outages):
+                first, last = roster.position + 1, place[1]
+                entries = yield command(
+                    self._runner, "presence.members", Effect.READ, list[Any], "XRANGE", self._system, first, last
+                )
+                roster = roster.after(entries, int(version), last)
+                if roster is not None and outages == self._runner.outages:
+                    self._roster = roster
+                    return Members(roster.version, *place, roster.sessions)
             members: Members = yield self._everybody()
             return members
 
         return Sequence("presence.members", Effect.READ, plan)
 
     def _everybody(self) -> RedisOp[Members]:
-        return transaction(self._runner, "presence.members", self._members, *self._all)
+        outages = self._runner.outages  # as of before it is asked
 
-    def _members(self, answers: list[Any]) -> Members:
+        def parse(answers: list[Any]) -> Members:
+            return self._members(answers, outages)
+
+        return transaction(self._runner, "presence.members", parse, *self._all)
+
+    def _members(self, answers: list[Any], outages: int) -> Members:
         (seconds, micros), (version, end), records, live = answers
         now_ms = int(seconds) * 1000 + int(micros) // 1000
         deadlines = dict(zip(live[::2], map(int, live[1::2]), strict=True))
@@ -152,8 +172,10 @@ class RedisPresence:
                 read[record] = found
                 sessions.append(found[2])
         self._read = read
-        sessions.sort(key=_BY_START)
-        return Members(int(version or 0), *_position(end), tuple(sessions))
+        sessions.sort(key=BY_START)
+        roster = Roster(int(version or 0), *_position(end), outages, tuple(sessions))
+        self._roster = roster
+        return Members(roster.version, roster.epoch, roster.position, roster.sessions)
 
     def get(self, agent_id: str) -> Op[SessionInfo | None]:
         """Read one live session afresh, None when there is none."""

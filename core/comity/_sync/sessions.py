@@ -54,6 +54,8 @@ class Sessions:
             members = answer.sessions
             with self._guard:
                 self._version, self._epoch, self._members = answer.version, answer.epoch, members
+        if session_type is None and capability is None and min_tier <= AccessTier.OBSERVER:
+            return list(members)  # all of them, without a look at each
         return [
             info
             for info in members

@@ -119,6 +119,24 @@ class PresenceSteps(StepTests):
         assert [info.agent_id for info in after.sessions] == ["ann", "bob"]
 
     @rule("S4")
+    def test_a_read_after_changes_answers_what_a_first_read_answers(self, stage: Stage) -> None:
+        presence = stage.backend.presence
+        ann, bob = stage.session("ann"), stage.session("bob")
+        known = stage.run(presence.members(None)).version
+        for change in (
+            lambda: stage.run(presence.update(ann, SessionInfo("ann", status="busy", revision=1, session_ttl=99))),
+            lambda: stage.session("abe"),
+            lambda: stage.run(presence.depart(bob)),
+            lambda: (stage.run(presence.depart(stage.session("blip"))), stage.session("bob")),
+        ):
+            change()
+            after, first = stage.run(presence.members(known)), stage.run(presence.members(None))
+            assert after == first
+            known = after.version
+            change_of_none = stage.run(presence.members(known))
+            assert change_of_none.sessions is None
+
+    @rule("S4")
     def test_each_join_update_and_leave_moves_the_version_by_one(self, stage: Stage) -> None:
         versions = [stage.run(stage.backend.presence.members(None)).version]
         ann = stage.session("ann")
