@@ -1,4 +1,4 @@
-"""Heartbeats whatever is held; finding the others; what an import costs."""
+"""Heartbeats whatever is held; finding the others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,6 +14,8 @@ import redis.asyncio
 
 import comity
 from comity.model import Announcement, SessionInfo, SessionRef
+from tests.benchmarks.goals import Goal
+from tests.benchmarks.peers import PING
 from tests.benchmarks.timing import Figure, Table, ainterleaved, interleaved
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def heartbeat(server: Server, folder: Path, scale: float) -> list[Table]:
         with contextlib.ExitStack() as stack:
             calls: dict[str, Callable[[], object]] = {}
             client = stack.enter_context(contextlib.closing(redis.Redis.from_url(server.url)))
-            calls["PING (redis-py)"] = client.ping
+            calls[PING] = client.ping
             for held in HELD:
                 me = stack.enter_context(comity.connect(url, namespace=f"bench-held-{held}", session_ttl=600))
                 for number in range(held):
@@ -44,7 +44,15 @@ def heartbeat(server: Server, folder: Path, scale: float) -> list[Table]:
                 calls[f"holding {held}"] = me.beat
             if store == "Redis":
                 calls["100 redis-py Locks, reacquire() each"] = reacquire_each(client, 100)
-            tables.append(Table(f"heartbeat, {store}", "PING (redis-py)", interleaved(calls, int(400 * scale))))
+            table = Table(f"heartbeat, {store}", PING, interleaved(calls, int(1000 * scale)))
+            if store == "Redis":
+                medians = [table.figures[f"holding {held}"].median for held in HELD]
+                what = f"heartbeat with {' / '.join(f'{held:,}' for held in HELD)} locks held"
+                table = table.aim(
+                    Goal(what, "the longest / the shortest of the medians", max(medians) / min(medians), 1.1),
+                    Goal(what, "the longest of the medians / `PING`", max(medians) / table.figures[PING].median, 1.4),
+                )
+            tables.append(table)
     return tables
 
 
@@ -130,23 +138,3 @@ async def _in_asyncio(url: str, count: int, rounds: int) -> dict[str, Figure]:
             return await client.hgetall(f"bench:all-{count}")
 
         return await ainterleaved({PEER: peer, "Comity, Redis": me.sessions.active}, rounds)
-
-
-BARE, IMPORT = "python -c pass", "import comity"
-MOST_FOR_IMPORT = 0.04
-"""Seconds that ``import comity`` may cost beyond a bare interpreter."""
-
-
-def importing(server: Server, folder: Path, scale: float) -> list[Table]:
-    """Measure the start of a process."""
-    del server, folder
-
-    def start(code: str) -> None:
-        subprocess.run([sys.executable, "-c", code], check=True)
-
-    calls: dict[str, Callable[[], object]] = {
-        BARE: lambda: start("pass"),
-        IMPORT: lambda: start("import comity"),
-        "and touch comity.connect": lambda: start("import comity; comity.connect"),
-    }
-    return [Table("start of a process", BARE, interleaved(calls, max(int(40 * scale), 10), warmup=3))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 import comity
-from tests.benchmarks.locking import EMBEDDED, OURS
+from tests.benchmarks.peers import EMBEDDED, OURS
 from tests.benchmarks.timing import Table, interleaved
 
 if TYPE_CHECKING:

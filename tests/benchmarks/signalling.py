@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 import comity
+from tests.benchmarks import peers
+from tests.benchmarks.peers import EMBEDDED, OURS, SEED, present
 from tests.benchmarks.timing import Figure, Table, interleaved, shuffled
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS, EMBEDDED, PEER = "Comity, Redis", "Comity, SQLite", "RPUSH to BLPOP (redis-py)"
+PEER = "bare RPUSH to BLPOP (redis-py)"
 _LONGEST = 30.0
 _BENCH = "bench-signals"
 
@@ -99,6 +101,9 @@ def cycles(server: Server, folder: Path, scale: float) -> list[Table]:
                 for number in range(count // 50):
                     comity.connect(url, namespace=me.namespace, agent_id=f"left {number}").close()
                 calls[f"beside {count} expired"] = lambda me=me: cycle(me)  # type: ignore[misc]
+            if store == "Redis" and present([SEED]):
+                seed = stack.enter_context(peers.seed(url))
+                calls[f"{SEED}, send + receive"] = lambda seed=seed: seed_cycle(seed)  # type: ignore[misc]
             tables.append(
                 Table(f"send + receive + ack, {store}", "beside 10 expired", interleaved(calls, int(1000 * scale)))
             )
@@ -110,6 +115,13 @@ def cycle(me: comity.Coordinator) -> None:
     me.signals.send(me.agent_id, "note", {"n": 1})
     (signal,) = me.signals.receive()
     signal.ack()
+
+
+def seed_cycle(seed: Any) -> None:
+    """Do the same in the way of the seed, which cannot acknowledge: the signal is there until it expires."""
+    memory, me = seed._memory, seed.credentials
+    memory.send_signal("note", {"n": 1}, me, target_agent=me.agent_id)
+    assert memory.receive_signals(me)
 
 
 def had(kind: str, url: str) -> Iterator[Any]:
@@ -128,4 +140,4 @@ def had(kind: str, url: str) -> Iterator[Any]:
 
 if __name__ == "__main__":
     for _ in had(*sys.argv[1:]):
-        print(time.monotonic(), flush=True)  # noqa: T201 - the answer's way back
+        print(time.monotonic(), flush=True)

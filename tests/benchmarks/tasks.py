@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 import comity
+from tests.benchmarks.peers import EMBEDDED, OURS
 from tests.benchmarks.timing import Figure, Table, interleaved, shuffled
-from tests.benchmarks.working import EMBEDDED, OURS, Pusher, Workshop, installed
+from tests.benchmarks.working import Pusher, Workshop, installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,13 +70,13 @@ def two_processes(server: Server, folder: Path, scale: float) -> list[Table]:
             shops[name] = stack.enter_context(contextlib.closing(Workshop(name, url)))
             pushers[name].push(True)
             shops[name].answer()
-        for number in range(2 + int(20 * scale)):
+        for number in range(2 + max(int(20 * scale), 3)):
             for name in shuffled(list(urls), number):
                 begun = time.monotonic()
                 for left in reversed(range(batch)):
                     pushers[name].push(left == 0)
                 per_task[name].append((shops[name].answer() - begun) / batch)
-        for number in range(2 + int(100 * scale)):
+        for number in range(2 + max(int(100 * scale), 3)):
             for name in shuffled(list(urls), number):
                 time.sleep(0.02)  # so that whoever polls is met between two looks
                 begun = time.monotonic()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
+
+from tests.benchmarks.goals import Goal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -36,6 +39,15 @@ class Table:
     title: str
     against: str
     figures: Mapping[str, Figure]
+    goals: tuple[Goal, ...] = ()
+
+    def ratio(self, name: str, to: str) -> float:
+        """Return how many times the median of `to` that of `name` is."""
+        return self.figures[name].median / self.figures[to].median
+
+    def aim(self, *goals: Goal) -> Table:
+        """Return the table with what is to be reached in it."""
+        return attrs.evolve(self, goals=(*self.goals, *goals))
 
     def markdown(self) -> str:
         """Return it as Markdown, in microseconds."""
@@ -50,12 +62,25 @@ class Table:
         """Return it as plain JSON types, in seconds."""
         base = self.figures[self.against].median
         rows = {name: {**attrs.asdict(figure), "ratio": figure.median / base} for name, figure in self.figures.items()}
-        return {"title": self.title, "against": self.against, "rows": rows}
+        goals = [attrs.asdict(goal) for goal in self.goals]
+        return {"title": self.title, "against": self.against, "rows": rows, "goals": goals}
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> Table:
+        """Read what `plain` returned."""
+        figures = {name: Figure(row["median"], row["p99"], row["calls"]) for name, row in plain["rows"].items()}
+        return cls(plain["title"], plain["against"], figures, tuple(Goal(**goal) for goal in plain["goals"]))
 
 
 def shuffled(names: list[str], number: int) -> list[str]:
     """Return the names in another order each round, the same in every run: none always follows the same one."""
     return random.Random(number).sample(names, len(names))
+
+
+def settle() -> None:
+    """Let no call pay for the collection of what all the libraries here have loaded."""
+    gc.collect()
+    gc.freeze()
 
 
 def interleaved(
@@ -67,6 +92,7 @@ def interleaved(
 ) -> dict[str, Figure]:
     """Time every call once a round; `before` each call something may be done that is not timed."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    settle()
     for number in range(warmup + rounds):
         for name in shuffled(list(calls), number):
             before()
@@ -83,6 +109,7 @@ async def ainterleaved(
 ) -> dict[str, Figure]:
     """Time coroutines as `interleaved` does calls, on one loop."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    settle()
     for number in range(warmup + rounds):
         for name in shuffled(list(calls), number):
             begun = time.perf_counter()

@@ -1,0 +1,42 @@
+"""The page of benchmarks says what its run found."""
+
+from __future__ import annotations
+
+import json
+
+from tests.benchmarks import page
+from tests.benchmarks.goals import Goal, markdown
+from tests.benchmarks.timing import Figure, Table
+
+RUN = json.loads((page.FOLDER / page.RUN).read_text(encoding="utf-8"))
+SHOWN = (page.FOLDER / page.PAGE).read_text(encoding="utf-8")
+
+
+def test_the_page_has_the_figures_of_the_run_beside_it() -> None:
+    assert page.filled(SHOWN, RUN) == SHOWN
+
+
+def test_the_picture_is_of_the_same_run() -> None:
+    assert page.picture(RUN) == (page.FOLDER / page.PICTURE).read_text(encoding="utf-8")
+
+
+def test_another_figure_makes_another_page_and_picture() -> None:
+    other = json.loads(json.dumps(RUN))
+    for row in other["tables"][0]["rows"].values():
+        row["median"] *= 2
+    assert page.filled(SHOWN, other) != SHOWN
+    assert page.picture(other) != page.picture(RUN)
+
+
+def test_a_run_is_read_as_it_was_written() -> None:
+    goal = Goal("a", "median", 1.5, 1.0)
+    table = Table("t", "a", {"a": Figure(1e-6, 2e-6, 3)}, (goal,))
+    assert Table.read(json.loads(json.dumps(table.plain()))) == table
+
+
+def test_a_goal_is_held_at_its_limit_and_not_beyond() -> None:
+    assert Goal("a", "p99", 2.0, 2.0, "ms").held
+    assert not Goal("a", "p99", 2.1, 2.0, "ms").held
+    assert Goal("a", "turns", 0.96, 0.95, least=True).held
+    assert not Goal("a", "turns", 0.94, 0.95, least=True).held
+    assert "**not held**" in markdown([Goal("a", "p99", 2.1, 2.0, "ms")])
