@@ -9,11 +9,15 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+from comity.model import TaskStatus
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from comity import Task
     from tests.processes.history import Told, Turn
     from tests.processes.leading import Wrote
+    from tests.processes.working import Attempt
 
 
 def overlaps(turns: Sequence[Turn], killed: Collection[str] = ()) -> list[str]:
@@ -147,3 +151,30 @@ def late(at: float, deadline: tuple[float, float], within: float) -> list[str]:
     if at > latest + within:
         return [f"{at - latest:.3f} s after the deadline, more than {within:.3f}"]
     return []
+
+
+def worked_wrongly(begun: Sequence[Attempt], tasks: Iterable[Task]) -> list[str]:
+    """Every task is done, and each attempt that was begun at it is counted: no two of them are one to the store.
+
+    An attempt may be counted and not begun, when its process died before that.
+    """
+    of_task: dict[str, list[Attempt]] = {}
+    for attempt in begun:
+        of_task.setdefault(attempt.task, []).append(attempt)
+    wrong = []
+    for task in tasks:
+        attempts = of_task.pop(task.id, [])
+        if task.status is not TaskStatus.DONE:
+            wrong.append(f"{task.id} is {task.status}, after {len(attempts)} attempts")
+        elif task.token not in {attempt.token for attempt in attempts}:
+            wrong.append(f"{task.id} is done by an attempt that nobody began")
+        if len(attempts) > task.attempts:
+            wrong.append(f"{task.id} was begun {len(attempts)} times and {task.attempts} are counted")
+        wrong += [
+            f"{task.id}: {after.agent} began attempt {after.number} (token {after.token}) after {before.agent}'s "
+            f"{before.number} (token {before.token})"
+            for before, after in pairwise(attempts)
+            if after.number <= before.number or after.token <= before.token
+        ]
+    wrong += [f"{task} was never pushed" for task in of_task]
+    return wrong

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from comity.model import Task, TaskStatus
 from tests.processes import checkers
 from tests.processes.history import Place, Told, Turn
 from tests.processes.leading import Wrote
+from tests.processes.working import Attempt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,3 +126,16 @@ def test_signals_that_are_lost_repeated_or_out_of_order_are_seen() -> None:
     assert checkers.signalled_wrongly(sent, [1, 2, 1, 2, 3], readers=2)
     assert checkers.signalled_wrongly(sent, [2, 1, 3], readers=2) == ["signals were dealt with out of order"]
     assert checkers.signalled_wrongly(sent, [1, 2, 3, 4], readers=2)
+
+
+def test_tasks_that_are_lost_or_done_again_uncounted_are_seen() -> None:
+    done = Task("t", "work", TaskStatus.DONE, attempts=2, agent_id="bob", token=7)
+    begun = [Attempt("t", 1, 5, "ann"), Attempt("t", 2, 7, "bob")]
+    assert checkers.worked_wrongly(begun, [done]) == []
+    assert checkers.worked_wrongly(begun[1:], [done]) == []  # ann died before she began
+    assert checkers.worked_wrongly(begun, [attrs.evolve(done, status=TaskStatus.READY)])
+    assert checkers.worked_wrongly(begun, [attrs.evolve(done, attempts=1)])
+    assert checkers.worked_wrongly([*begun, Attempt("t", 2, 7, "eve")], [attrs.evolve(done, attempts=3)])
+    assert checkers.worked_wrongly([*reversed(begun)], [done])
+    assert checkers.worked_wrongly(begun[:1], [done]) == ["t is done by an attempt that nobody began"]
+    assert checkers.worked_wrongly(begun, []) == ["t was never pushed"]

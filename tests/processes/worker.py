@@ -22,6 +22,7 @@ from tests.processes.history import Place
 from tests.processes.leading import Leading
 from tests.processes.promoting import Promoting
 from tests.processes.sharing import Sharing
+from tests.processes.working import Working
 
 if TYPE_CHECKING:
     from comity.ops import Op
@@ -51,7 +52,7 @@ class StopsItself:
     def after(self, op: Op[object], attempt: int, answer: object, seconds: float) -> None: ...
 
 
-class Commands(Leading, Sharing, Promoting):
+class Commands(Leading, Sharing, Promoting, Working):
     """What the process can be told to do, and what it holds between two commands."""
 
     def __init__(self) -> None:
