@@ -93,7 +93,7 @@ class SqliteSite:
         return self.direct
 
     def kinds(self, *, losing: bool) -> dict[Kind, float]:
-        return {**_PROCESS, Kind.CLOCK: 0.0 if losing else 0.5}
+        return {**_PROCESS, Kind.CLOCK: 0.0 if losing else 1.0}
 
     def strike(self, kind: Kind, victim: str, chance: random.Random) -> dict[str, Any]:
         del kind, victim
@@ -136,7 +136,7 @@ class RedisSite:
     def kinds(self, *, losing: bool) -> dict[Kind, float]:
         store = {Kind.CLIENT_KILL: 2.0, Kind.SCRIPT_FLUSH: 3.0, Kind.RESTART: 1.0}
         # A clock that is set back just when the data is lost would let tokens start anew from the past (L2).
-        store |= dict.fromkeys(sorted(LOSING & {*self._strikes}), 0.4) if losing else {Kind.CLOCK: 0.5}
+        store |= dict.fromkeys(sorted(LOSING & {*self._strikes}), 0.4) if losing else {Kind.CLOCK: 1.0}
         return {**_PROCESS, **_LINK, **store}
 
     def strike(self, kind: Kind, victim: str, chance: random.Random) -> dict[str, Any]:
