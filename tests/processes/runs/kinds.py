@@ -92,7 +92,7 @@ EXCUSES: dict[Kind, Excuse] = {
     Kind.RESTART_EMPTY: _GONE,
     Kind.FLUSHALL: _GONE,
     Kind.EVICTION: _GONE,
-    Kind.FAIL_OVER: attrs.evolve(_GONE, why=f"the last writes may be lost; {_GONE.why}"),
+    Kind.FAIL_OVER: attrs.evolve(_GONE, why=f"two may take writes until all agree, and one's are lost; {_GONE.why}"),
     Kind.SLOT_MOVE: _AWAY,
     Kind.NODE_RESTART: _AWAY,
 }
