@@ -161,7 +161,7 @@ def test_what_became_of_tasks_is_added_up_once_though_the_leader_is_killed(
 
 @rule("B2")
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_became_of_tasks_is_added_up_once_through_forty_kills(
     crew: Crew, observer: comity.Coordinator, place: Place
 ) -> None:
