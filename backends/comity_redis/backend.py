@@ -127,7 +127,7 @@ class RedisBackend:
         def plan() -> Generator[Op[Any], Any, int]:
             meta = self._keys["meta"]
             fields = yield command(self._runner, "drop", Effect.READ, list[bytes], "HKEYS", meta)
-            topics = [f[len(b"topic:") :].decode() for f in fields if f.startswith(b"topic:")]
+            topics = [f[len(b"topic:") :].decode(errors="replace") for f in fields if f.startswith(b"topic:")]
             keys = {*self._keys.all, *(self._keys.topic(topic) for topic in topics)}
             script = Script(self._runner, read_script(FOLDER, "drop"), sorted(keys), name="drop", loose=True)
             dropped: int = yield script.call(int)

@@ -103,7 +103,7 @@ def _text(verdict: Verdict) -> bytes:
 
 def _verdict(text: bytes) -> Verdict:
     """Read a decision on record. Raises ValueError on anything else."""
-    winner, incarnation, loser, other, strategy, reason = text.decode().split(FS.decode())
+    winner, incarnation, loser, other, strategy, reason = text.decode(errors="replace").split(FS.decode())
     return Verdict(SessionRef(winner, incarnation), SessionRef(loser, other), strategy, reason)
 
 
@@ -126,7 +126,7 @@ class _Facts:
         parties, refs = [], set()
         found = zip(self.asked[::3], self.asked[1::3], self.asked[2::3], strict=True)
         for agent_id, record, deadline in sorted(found):
-            party = self._party(agent_id.decode(), record, deadline, holders)
+            party = self._party(agent_id.decode(errors="replace"), record, deadline, holders)
             parties.append(party)
             if party.live:
                 refs.add(SessionRef(party.agent_id, party.incarnation))
@@ -135,7 +135,7 @@ class _Facts:
 
     def _holders(self) -> tuple[Holder, ...]:
         pairs = zip(self.ends[::2], self.ends[1::2], strict=True)
-        ends = {who: int(float(deadline)) for who, deadline in pairs if deadline is not None}
+        ends = {who: records.milliseconds(deadline) for who, deadline in pairs if deadline is not None}
         return records.present_near(self.locks, ends, self.at_us // 1000)
 
     @property
@@ -173,7 +173,7 @@ class _Facts:
         if record is None or deadline is None or float(deadline) <= self.at_us // 1000:
             return None
         try:
-            incarnation, info = records.session(record, int(float(deadline)))
+            incarnation, info = records.session(record, records.milliseconds(deadline))
             return incarnation.decode(), info
         except ValueError as error:
             corrupt("session", agent_id, error)

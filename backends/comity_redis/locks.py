@@ -35,6 +35,7 @@ from comity_redis.records import (
     cycle,
     holders,
     loss,
+    milliseconds,
     present,
     present_near,
     queue,
@@ -156,7 +157,7 @@ class RedisLocks:
             if answer[0] == b"R":
                 return Renewed(None if answer[1] < 0 else answer[1], answer[2], answer[3])
             if answer[0] == b"E":
-                return Ended(answer[1] == 1, answer[2].decode(), answer[3])
+                return Ended(answer[1] == 1, answer[2].decode(errors="replace"), answer[3])
             raise lost(session, answer)
 
         who = (session.agent_id, session.incarnation)
@@ -261,7 +262,7 @@ def _own(session: SessionRef, answer: list[Any]) -> Own:
                     waiting.append((text, contender(text, place)))
             else:
                 name = entry[len(me) + 3 :].partition(FS)[2].decode()
-                held += present(name, text[:1] + b"\x1e" + text[1:], {me: int(deadline)}, now_ms)
+                held += present(name, text[:1] + b"\x1e" + text[1:], {me: milliseconds(deadline)}, now_ms)
         except (ValueError, KeyError) as error:
             corrupt("own", session.agent_id, error)
     held.sort(key=lambda holder: holder.token)
@@ -271,7 +272,7 @@ def _own(session: SessionRef, answer: list[Any]) -> Own:
 
 def _granted(answer: list[Any], name: str = "") -> Granted:
     _, token, ttl_ms, at_us, *got = answer
-    return Granted(int(token), None if ttl_ms < 0 else ttl_ms, at_us, got[0].decode() if got else name)
+    return Granted(int(token), None if ttl_ms < 0 else ttl_ms, at_us, got[0].decode(errors="replace") if got else name)
 
 
 def _released(answer: list[Any]) -> Released:
@@ -282,7 +283,7 @@ def _released(answer: list[Any]) -> Released:
 def _ended(request: LockRequest, answer: list[Any]) -> Ended:
     """Read the answer that a request is over; raise those that refuse it."""
     if answer[0] == b"E":
-        return Ended(answer[1] == 1, answer[2].decode(), answer[3])
+        return Ended(answer[1] == 1, answer[2].decode(errors="replace"), answer[3])
     if answer[0] == b"M":
         raise LimitExceeded(request.session.agent_id, request.max_held)
     raise lost(request.session, answer)
@@ -291,4 +292,4 @@ def _ended(request: LockRequest, answer: list[Any]) -> Ended:
 def _deadlines(pairs: list[Any]) -> dict[bytes, int]:
     """Read members and scores in turn; a score of None is no deadline."""
     ends = zip(pairs[::2], pairs[1::2], strict=True)
-    return {who: int(float(score)) for who, score in ends if score is not None}
+    return {who: milliseconds(score) for who, score in ends if score is not None}

@@ -19,7 +19,7 @@ from comity.ops import Effect
 from comity_redis.keys import plain
 from comity_redis.op import command, transaction
 from comity_redis.packing import pack
-from comity_redis.records import FS, Member, member, session
+from comity_redis.records import FS, Member, member, milliseconds, session
 from comity_redis.roster import BY_START, Roster
 from comity_redis.sequence import Sequence
 
@@ -127,13 +127,13 @@ class RedisPresence:
             state, version, end = yield self._same.call(list[Any], known)
             place = _position(end)
             if state == _SAME:
-                return Members(int(version), *place, None)
+                return Members(_version(version), *place, None)
             if state == _ANOTHER and roster is not None and roster.leads_to(*place, outages):
                 first, last = roster.position + 1, place[1]
                 entries = yield command(
                     self._runner, "presence.members", Effect.READ, list[Any], "XRANGE", self._system, first, last
                 )
-                roster = roster.after(entries, int(version), last)
+                roster = roster.after(entries, _version(version), last)
                 if roster is not None and outages == self._runner.outages:
                     self._roster = roster
                     return Members(roster.version, *place, roster.sessions)
@@ -153,7 +153,7 @@ class RedisPresence:
     def _members(self, answers: list[Any], outages: int) -> Members:
         (seconds, micros), (version, end), records, live = answers
         now_ms = int(seconds) * 1000 + int(micros) // 1000
-        deadlines = dict(zip(live[::2], map(int, live[1::2]), strict=True))
+        deadlines = dict(zip(live[::2], map(milliseconds, live[1::2]), strict=True))
         known, read = self._read, {}
         sessions = []
         for record in records:
@@ -173,7 +173,7 @@ class RedisPresence:
                 sessions.append(found[2])
         self._read = read
         sessions.sort(key=BY_START)
-        roster = Roster(int(version or 0), *_position(end), outages, tuple(sessions))
+        roster = Roster(_version(version), *_position(end), outages, tuple(sessions))
         self._roster = roster
         return Members(roster.version, roster.epoch, roster.position, roster.sessions)
 
@@ -184,7 +184,7 @@ class RedisPresence:
             if answer is None:
                 return None
             try:
-                return session(answer[0], int(answer[1]))[1]
+                return session(answer[0], milliseconds(answer[1]))[1]
             except ValueError as error:
                 corrupt("session", agent_id, error)
                 return None
@@ -198,7 +198,7 @@ class RedisPresence:
         def parse(answer: list[Any]) -> SessionInfo:
             if answer[0] != b"U":
                 raise lost(ref, answer)
-            return read_session(answer[1], int(answer[2]))
+            return read_session(answer[1], milliseconds(answer[2]))
 
         return self._update.call(
             parse,
@@ -217,7 +217,7 @@ def read_session(record: bytes, deadline_ms: int) -> SessionInfo:
 
 def lost(ref: SessionRef, answer: list[Any]) -> SessionLost:
     """Return the error for an answer ``[L, reason]``."""
-    return SessionLost(ref.agent_id, answer[1].decode() or "expired")
+    return SessionLost(ref.agent_id, answer[1].decode(errors="replace") or "expired")
 
 
 def heard(info: SessionInfo, heard_ms: int) -> SessionInfo:
@@ -242,14 +242,22 @@ def heard(info: SessionInfo, heard_ms: int) -> SessionInfo:
 
 def _beat(answer: list[Any]) -> Beat:
     if answer[0] != 1:
-        return Beat(alive=False, reason=answer[1].decode())
+        return Beat(alive=False, reason=answer[1].decode(errors="replace"))
     _, version, live, deadline, *left = answer
     return Beat(alive=True, version=version, next_deadline_ms=deadline, live=live, left_ms=left[0] if left else None)
 
 
 def _reaped(answer: list[Any]) -> Reaped:
     agent_id, deadline = answer
-    return Reaped(None if agent_id is None else agent_id.decode(), deadline)
+    return Reaped(None if agent_id is None else agent_id.decode(errors="replace"), deadline)
+
+
+def _version(text: bytes | None) -> int:
+    try:
+        return int(text or 0)
+    except ValueError as error:
+        corrupt("version of the membership", "members", error)
+        return -1  # no version that was ever read: whoever asks about it is told all
 
 
 def _position(end: bytes | None) -> tuple[int, int]:

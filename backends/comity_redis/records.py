@@ -21,11 +21,20 @@ WAITED = b"-"
 MODES = {b"x": Mode.EXCLUSIVE, b"s": Mode.SHARED}
 LETTERS = {Mode.EXCLUSIVE: "x", Mode.SHARED: "s"}
 MAX_RANK = 9999
+_LATEST = 2.0**53
 
 Member: TypeAlias = "tuple[bytes, int, SessionInfo]"
 """A session as its record tells of it: whose deadline it has, its time to live in ms, and the rest."""
 _TILL = 9
 """Which field of a waiting request tells until when it keeps its place."""
+
+
+def milliseconds(score: bytes) -> int:
+    """Read a time that orders a sorted set. Another program may have written any number there."""
+    try:
+        return int(score)
+    except ValueError:
+        return int(min(max(float(score), 0.0), _LATEST))
 
 
 def holder(name: str, mode: bytes, text: bytes, expires_ms: int, now_ms: int) -> Holder:
@@ -35,12 +44,12 @@ def holder(name: str, mode: bytes, text: bytes, expires_ms: int, now_ms: int) ->
     return Holder(
         name=name,
         mode=MODES[mode],
-        agent_id=agent_id.decode(),
+        agent_id=agent_id.decode(errors="replace"),
         token=int(token),
         since_ms=since_ms,
         expires_ms=expires_ms,
-        request_id=request_id.decode(),
-        flow=flow.decode(),
+        request_id=request_id.decode(errors="replace"),
+        flow=flow.decode(errors="replace"),
         held_ms=max(0, now_ms - since_ms),
         due_ms=due_ms - now_ms if due_ms else None,
     )
@@ -50,7 +59,13 @@ def holders(answer: Sequence[Any], now_us: int) -> tuple[Holder, ...]:
     """Read the holders that an answer ends with: of each its mode and name, its text and the remaining ms."""
     now_ms = now_us // 1000
     facts = zip(answer[::3], answer[1::3], answer[2::3], strict=True)
-    return tuple(holder(what[1:].decode(), what[:1], text, int(left), now_ms) for what, text, left in facts)
+    found = []
+    for what, text, left in facts:
+        try:
+            found.append(holder(what[1:].decode(errors="replace"), what[:1], text, int(left), now_ms))
+        except (ValueError, KeyError):
+            corrupt("holder", what[1:], text[:80])
+    return tuple(found)
 
 
 def present(name: str, record: bytes, ends: dict[bytes, int], now_ms: int) -> Iterator[Holder]:
@@ -78,14 +93,14 @@ def contender(member: bytes, place: int) -> Contender:
     """Read a waiting request at one name, or a whole one at its first. Raises ValueError or KeyError otherwise."""
     names, rank, _, modes, request_id, agent_id, _, _, since, _, _, flow, _ = member.split(FS)
     return Contender(
-        name=names.partition(RS)[0].decode(),
+        name=names.partition(RS)[0].decode(errors="replace"),
         mode=MODES[modes[:1]],
-        agent_id=agent_id.decode(),
+        agent_id=agent_id.decode(errors="replace"),
         priority=MAX_RANK - int(rank),
         place=place,
         since_ms=int(since),
-        request_id=request_id.decode(),
-        flow=flow.decode(),
+        request_id=request_id.decode(errors="replace"),
+        flow=flow.decode(errors="replace"),
     )
 
 
@@ -111,10 +126,11 @@ def queue(name: str, members: Sequence[Any], now_ms: int) -> tuple[Contender, ..
     for member, deadline in zip(members[::2], members[1::2], strict=True):
         try:
             each, (rank, number) = contender(member, 0), member.split(FS)[1:3]
+            waits = deadline is not None and milliseconds(deadline) > now_ms and stands(member, now_ms)
         except (ValueError, KeyError):
             corrupt("waiter", name, member[:80])
             continue
-        if deadline is not None and float(deadline) > now_ms and stands(member, now_ms):
+        if waits:
             found.append(((rank, number), each.name != name, each))
     found.sort(key=lambda one: (*one[:2], one[2].name.encode()))
     line = {each.request_id: each for _, _, each in reversed(found)}
@@ -124,13 +140,15 @@ def queue(name: str, members: Sequence[Any], now_ms: int) -> tuple[Contender, ..
 def cycle(texts: Sequence[Any]) -> Iterator[Link]:
     """Read a cycle of flows: agent id, flow and name of each in turn."""
     for agent_id, flow, name in zip(texts[::3], texts[1::3], texts[2::3], strict=True):
-        yield Link(agent_id.decode(), flow.decode(), name.decode())
+        yield Link(agent_id.decode(errors="replace"), flow.decode(errors="replace"), name.decode(errors="replace"))
 
 
 def loss(entry: bytes) -> Loss:
     """Read one loss that a session has not acknowledged. Raises ValueError on anything else."""
     _, _, _, _, request_id, token, name, reason = entry.split(FS)
-    return Loss(request_id.decode(), name.decode(), int(token), reason.decode())
+    return Loss(
+        request_id.decode(errors="replace"), name.decode(errors="replace"), int(token), reason.decode(errors="replace")
+    )
 
 
 def session(record: bytes, deadline_ms: int) -> tuple[bytes, SessionInfo]:

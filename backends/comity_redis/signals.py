@@ -77,7 +77,7 @@ class RedisSignals:
         def parse(answer: list[Any]) -> Broadcast:
             if answer[0] != b"B":
                 raise lost(signal.session, answer)
-            told = sorted((part[1:].decode(), part[:1]) for part in answer[1].split(RS)[1:])
+            told = sorted((part[1:].decode(errors="replace"), part[:1]) for part in answer[1].split(RS)[1:])
             delivered = {agent_id: broadcast_id(signal.signal_id, agent_id) for agent_id, how in told if how == b"d"}
             return Broadcast(delivered, tuple(agent_id for agent_id, how in told if how == b"f"))
 

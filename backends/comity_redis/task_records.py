@@ -71,7 +71,7 @@ def read_task(task_id: str, record: bytes, payload: bytes | None, result: bytes 
 def claim_of(record: bytes) -> tuple[str, int]:
     """Return the request by which a task is claimed and when the claim's own time ends, in ms (0: it has none)."""
     fields = record.split(FS)
-    return fields[14].decode(), int(fields[12])
+    return fields[14].decode(errors="replace"), int(fields[12])
 
 
 def end_number(record: bytes) -> int:

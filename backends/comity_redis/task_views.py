@@ -210,10 +210,13 @@ def _place(member: bytes, size: int) -> Found | None:
     text = member.decode(errors="replace")
     parts = text.split(FS)[2:]
     try:
-        return Found(parts[size], tuple(map(int, parts[:size])))
+        found = Found(parts[size], tuple(map(int, parts[:size])))
+        if max(found.key) < _LARGEST:
+            return found
     except (ValueError, IndexError):
-        corrupt("line of tasks", repr(text[:80]), "it names no task")
-        return None
+        pass
+    corrupt("line of tasks", repr(text[:80]), "it names no task")
+    return None
 
 
 def _claimed(task_id: str, request_id: str, record: bytes | None, payload: bytes | None, at_us: int) -> Claimed | None:

@@ -85,7 +85,7 @@ class RedisTasks(RedisTaskViews):
             if kind == b"N":
                 return NoTask(None if answer[1] < 0 else answer[1], answer[2])
             if kind == b"E":
-                return Ended(answer[1] == 1, answer[2].decode(), answer[3])
+                return Ended(answer[1] == 1, answer[2].decode(errors="replace"), answer[3])
             if kind == b"M":
                 raise LimitExceeded(ref.agent_id, request.max_held, "claims")
             raise lost(ref, answer)
@@ -154,7 +154,7 @@ class RedisTasks(RedisTaskViews):
                 why = f"it is {STATUS[answer[1]]}, only dead tasks are tried again"
                 raise TaskRefused("retry", task_id, why)
             if kind == b"T":
-                why = f"its dedupe_key is taken by task {answer[1].decode()}; wait until that ends"
+                why = f"its dedupe_key is taken by task {answer[1].decode(errors='replace')}; wait until that ends"
                 raise TaskRefused("retry", task_id, why)
             raise _dependency("retry", task_id, answer)
 
@@ -168,7 +168,7 @@ class RedisTasks(RedisTaskViews):
                 return bool(answer)
             if answer[0] == b"L":
                 raise lost(session, answer)
-            raise TaskRefused("remove", task_id, f"{answer[1].decode()} works on it; wait for its end")
+            raise TaskRefused("remove", task_id, f"{answer[1].decode(errors='replace')} works on it; wait for its end")
 
         return self._remove.call(parse, session.agent_id, session.incarnation, request_id, task_id)
 
@@ -179,7 +179,7 @@ class RedisTasks(RedisTaskViews):
 
 def _dependency(action: str, task_id: str, answer: list[Any]) -> ComityError:
     """Return the error for a dependency that is unknown or dead."""
-    other = answer[1].decode()
+    other = answer[1].decode(errors="replace")
     if answer[0] == b"U":
         return NoSuchTask(other)
     return TaskRefused(action, task_id, f"its dependency {other} is dead; retry that one first")
@@ -189,4 +189,4 @@ def _claim_end(answer: list[Any]) -> ClaimEnd:
     kind, text, at_us = answer
     if kind == b"K":
         return ClaimEnd(ok=True, status=STATUS[text], at_us=at_us)
-    return ClaimEnd(ok=False, reason=text.decode(), at_us=at_us)
+    return ClaimEnd(ok=False, reason=text.decode(errors="replace"), at_us=at_us)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import msgspec
@@ -70,7 +70,8 @@ def _counter(step: Step, name: str) -> int:
 def _contest(step: Step, name: str, agent_ids: tuple[str, ...]) -> Contest:
     held = holders_of(step, name)
     waiting = list(line(step, name))
-    asked = sorted({*agent_ids, *(seat.agent_id for seat in held)})
+    found: set[Any] = {*agent_ids, *(seat.agent_id for seat in held)}
+    asked = sorted(agent_id for agent_id in found if isinstance(agent_id, str))  # what another program left may be none
     parties: list[Party] = []
     numbers: set[int] = set()
     for agent_id in asked:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from comity.model import STATE_TOPIC, SYSTEM_TOPIC, SystemEvent, TopicPosition
+from comity_sqlite.step import NONSENSE
 
 if TYPE_CHECKING:
     from comity_sqlite.step import Step
@@ -24,6 +25,10 @@ def append(step: Step, topic: str, event_type: str, payload: bytes, sender: str)
         step.do("INSERT INTO topics (space, name, epoch, last) VALUES (?, ?, ?, 0)", step.space, topic, epoch)
         row = step.one("SELECT id, epoch, last FROM topics WHERE space = ? AND name = ?", step.space, topic)
     number, epoch, last = row
+    if not 0 <= last < NONSENSE:
+        epoch, last = step.token(), 0
+        step.do("UPDATE topics SET epoch = ? WHERE id = ?", epoch, number)
+        step.do("DELETE FROM events WHERE topic = ?", number)
     step.do("UPDATE topics SET last = ? WHERE id = ?", last + 1, number)
     step.do(
         "INSERT OR REPLACE INTO events (topic, number, at_ms, type, sender, payload) VALUES (?, ?, ?, ?, ?, ?)",

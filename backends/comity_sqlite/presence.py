@@ -149,7 +149,7 @@ class SqlitePresence:
     def _prolong(self, step: Step, session: SessionRow) -> None:
         step.do(
             "UPDATE sessions SET due_us = ?, beat_ms = ? WHERE id = ?",
-            step.now_us + session.ttl_ms * 1000,
+            step.due_in(session.ttl_ms),
             step.wall_ms,
             session.id,
         )

@@ -75,7 +75,7 @@ class Seat:
 
 _SEAT = (
     "SELECT r.id, r.request_id, r.session, s.agent_id, s.incarnation, s.due_us, w.name, w.shared, w.held,"
-    " r.priority, w.number, r.since_ms, r.since_us, r.ttl_ms, r.due_us, r.renewal, r.flow, r.listener,"
+    " r.priority, w.number, r.since_ms, r.since_us, r.ttl_ms, r.due_us, CAST(r.renewal AS INTEGER), r.flow, r.listener,"
     " r.pool, r.weight"
     " FROM wants w JOIN requests r ON r.id = w.request AND r.held = w.held"
     " JOIN sessions s ON s.id = r.session WHERE "
@@ -239,7 +239,7 @@ def contender(seat: Seat, place: int) -> Contender:
 
 def bump(step: Step, session: int) -> int:
     """Count a change that somebody else made to what a session holds or waits for."""
-    step.do("UPDATE sessions SET version = version + 1 WHERE id = ?", session)
+    step.do("UPDATE sessions SET version = min(version, 4503599627370495) + 1 WHERE id = ?", session)
     step.rings = True
     return int(step.one("SELECT version FROM sessions WHERE id = ?", session)[0])
 
@@ -252,7 +252,7 @@ def grant(step: Step, seat: Seat, wants: Sequence[Want], *, handed: bool, decide
     token = step.token()
     version = bump(step, seat.session) if handed else 0
     seat.held, seat.number, seat.since_ms, seat.since_us = True, token, step.wall_ms, step.now_us
-    seat.due_us = None if seat.ttl_ms is None else step.now_us + seat.ttl_ms * 1000
+    seat.due_us = None if seat.ttl_ms is None else step.due_in(seat.ttl_ms)
     step.do(
         "UPDATE requests SET held = 1, number = ?, since_ms = ?, since_us = ?, due_us = ?, version = ? WHERE id = ?",
         token,
@@ -326,7 +326,7 @@ def lose(step: Step, seat: Seat, reason: str, by: str, name: str | None = None) 
     name = names[0] if name is None else name
     version = bump(step, seat.session)
     step.do(
-        "INSERT INTO losses (session, version, request_id, name, token, reason) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO losses (session, version, request_id, name, token, reason) VALUES (?, ?, ?, ?, ?, ?)",
         seat.session,
         version,
         seat.request_id,

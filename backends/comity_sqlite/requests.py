@@ -102,7 +102,7 @@ def insert(
         weight=1 if request.any_of else len(request.wants),
     )
     seat.id = step.add(
-        "INSERT INTO requests (space, request_id, session, held, priority, number, since_ms, since_us,"
+        "INSERT OR REPLACE INTO requests (space, request_id, session, held, priority, number, since_ms, since_us,"
         " ttl_ms, due_us, flow, listener, pool, weight) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         step.space,
         seat.request_id,

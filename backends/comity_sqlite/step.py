@@ -19,6 +19,9 @@ MEMORY_US = 90_000_000
 """How long ended ids are remembered at least, while there are no more than `MEMORY_ROWS` of them."""
 MEMORY_ROWS = 200_000
 _FORGOTTEN_PER_STEP = 4
+NONSENSE = 9 * 10**15
+"""No clock in microseconds says so before the year 2255, and nothing counts so far: another program left it there."""
+_LATEST_US = 2**62
 """More than a step adds, so that the memory shrinks however fast steps come."""
 
 
@@ -120,9 +123,10 @@ class Step:
         """Queues in which the first claim in line should look at the time anew."""
         self.has_bereaved = False
         """Whether tasks have ended whose dependents do not know it yet."""
-        self._space: list[int] = list(
-            self.one("SELECT token, members, hurry FROM spaces WHERE id = ?", space) or (0, 0, 0)
-        )
+        counts = self.one("SELECT token, members, hurry FROM spaces WHERE id = ?", space) or (0, 0, 0)
+        # What another program left there begins anew: a token by the clock, what is counted by the second of it.
+        anew = 0, self.wall_us // 1_000_000, self.wall_us // 1_000_000
+        self._space: list[int] = [n if 0 <= n < NONSENSE else n0 for n, n0 in zip(counts, anew, strict=True)]
         self._dirty = False
 
     def one(self, sql: str, *values: object) -> Any:
@@ -155,6 +159,10 @@ class Step:
     def wall_ms(self) -> int:
         """`at_us` in milliseconds."""
         return self.at_us // 1000
+
+    def due_in(self, ms: int) -> int:
+        """Return when so many milliseconds will have passed; however many are on record."""
+        return max(min(self.now_us + ms * 1000, _LATEST_US), 0)
 
     def left_ms(self, due_us: int) -> int:
         """Return the milliseconds until `due_us`, rounded up: after them it has come."""

@@ -13,7 +13,7 @@ import attrs
 from comity.errors import NoSuchTask, TaskRefused
 from comity.logs import corrupt
 from comity.model import Origin, Task, TaskStatus
-from comity_sqlite.step import MEMORY_US, How, Kind
+from comity_sqlite.step import MEMORY_US, NONSENSE, How, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -248,8 +248,8 @@ def unmet_of(step: Step, action: str, task_id: str, depends_on: Iterable[str]) -
 
 def end_claim(step: Step, work: Work, how: How, reason: str = "") -> None:
     """Take a task from its claim, whose id is over; what becomes of the task is the caller's to write."""
-    assert work.request_id is not None  # noqa: S101 - it is claimed
-    step.mark(Kind.REQUEST, work.request_id, how, reason)
+    if work.request_id is not None:  # else another program gave a time to a task that nobody has
+        step.mark(Kind.REQUEST, work.request_id, how, reason)
     work.session = work.request_id = work.ends_us = None
 
 
@@ -287,7 +287,11 @@ def finish(step: Step, work: Work, status: S, result: bytes | None = None) -> No
     if status == S.DONE:
         work.error = ""
     step.do("INSERT OR IGNORE INTO task_feeds (space, epoch, last) VALUES (?, ?, 0)", step.space, step.at_us)
-    step.do("UPDATE task_feeds SET last = last + 1 WHERE space = ?", step.space)
+    step.do(
+        "UPDATE task_feeds SET last = last + 1 WHERE space = ? AND typeof(last) = 'integer' AND last BETWEEN 0 AND ?",
+        step.space,
+        NONSENSE,
+    ) or step.do("UPDATE task_feeds SET epoch = ?, last = 1 WHERE space = ?", step.at_us, step.space)
     (work.ended,) = step.one("SELECT last FROM task_feeds WHERE space = ?", step.space)
     move(step, work, status)
     if status == S.DONE:

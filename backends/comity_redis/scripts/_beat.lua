@@ -4,6 +4,7 @@ local other = first[1] == o and first[4] or first[2]
 if first[1] == o and not first[4] then other = nil end
 local claim = call('ZRANGEBYLEX', LINES, '[1' .. FS, '(1 ', 'LIMIT', 0, 1)[1]
 local ends = claim and tonumber(sub(claim, 3, 16))
-if ends and (not other or ends < tonumber(other)) then other = ends end
+other = tonumber(other or nil)
+if ends and (not other or ends < other) then other = ends end
 local told = {1, tonumber(kept[2] or 0) or 0, call('ZCOUNT', LIVE, '(' .. format('%.0f', now), '+inf'),
-  other and tonumber(other) - now or false}
+  other and other - now or false}

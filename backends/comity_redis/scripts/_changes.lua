@@ -17,7 +17,7 @@ local function head(key)
   if not text then return nil end
   local version, due, fence, owner = match(text, '^(%d+)\31(%d+)\31(%d+)\31(.*)$')
   if not version or #version ~= 16 or #fence ~= 16 then
-    call('HINCRBY', META, 'corrupt', 1)
+    redis.pcall('HINCRBY', META, 'corrupt', 1)
     return nil
   end
   return {version = version, due = tonumber(due), fence = fence, owner = owner}
@@ -76,7 +76,7 @@ local function expire(most)
       local due, key = match(text, '^\31.(%d+)\31(.*)$')
       local h = key and head(key)
       if not key then
-        call('HINCRBY', META, 'corrupt', 1)
+        redis.pcall('HINCRBY', META, 'corrupt', 1)
       elseif h and h.due == tonumber(due) and (h.version == NEVER) == (kind == 'x') then
         if kind == 'x' then
           call('HDEL', HEADS, key)

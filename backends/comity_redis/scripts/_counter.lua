@@ -5,6 +5,7 @@ local NEVER = '0000000000000000'
 
 local function token()
   local last = tonumber(call('HGET', LOCKS, '') or 0) or 0
+  if not (last >= 0 and last < 9e15) then last = 0 end -- nonsense, by somebody else
   local text = format('%016.0f', math.max(last + 1, now_us))
   call('HSET', LOCKS, '', text)
   return text

@@ -8,6 +8,7 @@ end
 
 -- Signals are numbered by the clock, so that numbers grow also when the last one was lost.
 local last = tonumber(call('HGET', META, 'signal') or 0) or 0
+if not (last >= 0 and last < 9e15) then last = 0 end -- nonsense, by somebody else
 
 -- The number is written first: on a full server this fails, and nothing else has happened.
 local function deliver(id, to, o, body, sender, kind, ttl)

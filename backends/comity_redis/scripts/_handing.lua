@@ -90,7 +90,7 @@ local function hand_over(w, wants)
   local h = grant(w, wants)
   if w.kind == 'o' then let_through(w, h.name) end
   if w.gid == asking then return end
-  call('HINCRBY', LEASES, w.sid .. FS .. 'v', 1)
+  count(LEASES, w.sid .. FS .. 'v')
   call('PUBLISH', PREFIX .. (w.ear ~= '' and 'l:' .. w.ear or 's:' .. w.o),
     table.concat({'g', h.name, w.gid, h.token, format('%.0f', w.ttl), format('%.0f', now_us)}, FS))
 end

@@ -14,7 +14,7 @@ local function conflicts(a, b)
 end
 
 local function corrupt()
-  call('HINCRBY', META, 'corrupt', 1)
+  redis.pcall('HINCRBY', META, 'corrupt', 1)
 end
 
 local function deadline(o)
@@ -159,7 +159,7 @@ local function lose(h, reason, by, name)
   local found, several = take_out(h), ''
   name = name or found[1]
   mark(h.gid, TAKEN, reason)
-  local version = call('HINCRBY', LEASES, h.sid .. FS .. 'v', 1)
+  local version = count(LEASES, h.sid .. FS .. 'v')
   local notes = h.o .. FS .. 'n'
   call('ZADD', OWN, 0, table.concat({notes, format('%010.0f', version), h.gid, h.token, name, reason}, FS))
   if call('ZLEXCOUNT', OWN, '[' .. notes .. FS, '(' .. notes .. ' ') > 1000 then

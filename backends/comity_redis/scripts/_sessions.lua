@@ -77,7 +77,7 @@ local function finish(o, reason, by, because)
   end
   tell_changes(changes)
   mark(o, reason == 'departed' and RELEASED or TAKEN, by and reason .. ' by ' .. by .. ': ' .. because or reason)
-  call('HINCRBY', META, 'members', 1)
+  count(META, 'members')
   if call('EXISTS', LIVE) == 0 then call('HDEL', META, 'interval') end
   local departed = reason == 'departed'
   publish('session.left', departed and sid or by or '',

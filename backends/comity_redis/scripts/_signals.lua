@@ -12,7 +12,7 @@ local function moment(ms)
 end
 
 local function corrupt()
-  call('HINCRBY', META, 'corrupt', 1)
+  redis.pcall('HINCRBY', META, 'corrupt', 1)
 end
 
 -- Why session `o` does not live, nil when it does.

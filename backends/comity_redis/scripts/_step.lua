@@ -1,6 +1,7 @@
 -- What a step does that meets others: holders, waiters, ends. States of names are read once, changed in
 -- memory, and written by `commit`, which also hands every freed name on.
 --@include _events.lua
+--@include _count.lua
 --@include _counter.lua
 --@include _changes.lua
 --@include _past.lua

@@ -7,7 +7,7 @@ local counts = {} -- by field
 local fresh, unwatched = {}, {} -- the queue of each task made ready; queues whose first claimant should look at the time
 
 function T.garbled()
-  call('HINCRBY', META, 'corrupt', 1)
+  redis.pcall('HINCRBY', META, 'corrupt', 1)
 end
 
 -- The task with this id, nil when there is none that can be read.

@@ -46,7 +46,9 @@ if open and not call('ZSCORE', ENDED, gid) then
       and #call('ZRANGEBYLEX', QUEUE, '[' .. name .. FS, '(' .. name .. ' ', 'LIMIT', 0, 1) == 0
   end
   if open and call('ZLEXCOUNT', OWN, '[' .. mine .. FS, '(' .. mine .. ' ') < tonumber(ARGV[9]) then
-    local token = format('%016.0f', math.max((tonumber(there[2] or 0) or 0) + 1, now_us))
+    local last = tonumber(there[2] or 0) or 0
+    if not (last >= 0 and last < 9e15) then last = 0 end -- nonsense, by somebody else
+    local token = format('%016.0f', math.max(last + 1, now_us))
     call('HSET', LOCKS, '', token, name, mode .. token .. (record and sub(record, 18) or '') .. RS
       .. token .. FS .. gid .. FS .. o .. FS .. format('%.0f', now) .. FS
       .. (ttl > 0 and format('%.0f', now + ttl) or '0') .. FS .. '0' .. FS .. ARGV[11])

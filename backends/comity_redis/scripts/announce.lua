@@ -23,7 +23,7 @@ call('HSET', LEASES, sid, table.concat({inc, ARGV[3], ARGV[4], text, ARGV[6]}, F
 call('HDEL', LEASES, sid .. FS .. 'v')
 call('HSET', RECORDS, sid, table.concat({inc, text, '0', ARGV[3], ARGV[4], ARGV[5]}, FS))
 call('ZADD', LIVE, now + ttl, o)
-call('HINCRBY', META, 'members', 1)
+count(META, 'members')
 publish('session.joined', sid, format('{"agent_id":%s,"started_ms":%s,"record":', json(sid), text) .. ARGV[5] .. '}')
 -- Sessions look at the deadlines once an interval: one that may end sooner must be looked at earlier (S8).
 local longest = tonumber(call('HGET', META, 'interval') or 0) or 0

@@ -22,7 +22,7 @@ for part in string.gmatch(before, '[^\30]+') do
   if topic and #place == 41 then
     reach(topic, place)
   else
-    redis.call('HINCRBY', META, 'corrupt', 1)
+    redis.pcall('HINCRBY', META, 'corrupt', 1)
   end
 end
 for at = 2, #ARGV, 3 do

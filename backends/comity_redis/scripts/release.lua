@@ -86,7 +86,7 @@ if settled(o) then
     give_up(w)
   end
   if ARGV[5] and (h or w) then
-    call('HINCRBY', LEASES, ARGV[1] .. FS .. 'v', 1)
+    count(LEASES, ARGV[1] .. FS .. 'v')
     tell(o, 'n')
   end
 end

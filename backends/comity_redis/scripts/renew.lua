@@ -17,10 +17,12 @@ if not h then return ended(o, gid) or {'E', 0, '', now_us} end
 if tonumber(ARGV[4]) > h.renewal then
   for _, s in ipairs(states(list)) do
     local each = holding(s, gid)
-    each.renewal = tonumber(ARGV[4])
-    each.due = ttl > 0 and now + ttl or 0
-    rewrite(each)
-    s.unsaved = true
+    if each then -- not where the list of what it holds is wrong
+      each.renewal = tonumber(ARGV[4])
+      each.due = ttl > 0 and now + ttl or 0
+      rewrite(each)
+      s.unsaved = true
+    end
   end
   commit()
 end

@@ -45,7 +45,9 @@ local function common()
   if not counts or (batch ~= '' and not counts_too) then return nil end
   local payload = call('HGET', PAYLOADS, id)
   if not payload then return nil end
-  local token = format('%016.0f', math.max((tonumber(call('HGET', LOCKS, '') or 0) or 0) + 1, now_us))
+  local last = tonumber(call('HGET', LOCKS, '') or 0) or 0
+  if not (last >= 0 and last < 9e15) then last = 0 end -- nonsense, by somebody else
+  local token = format('%016.0f', math.max(last + 1, now_us))
   local text = table.concat({'c', queue, batch .. constant .. format('%.0f', attempts + 1), format('%.0f', now), due, '0',
     token, gid, o, '0', duration, why}, FS)
   call('ZREM', LINES, member)

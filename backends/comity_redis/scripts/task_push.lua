@@ -22,7 +22,9 @@ local ready_too, rest_too = match(there[3] or '', '^(%d+)( .*)$')
 if not there[1] and delay == 0 and key == '' and #ARGV == 11 and ready and (batch == '' or ready_too)
   and not call('ZSCORE', ENDED, id)
   and #call('ZRANGEBYLEX', LINES, '[w' .. FS .. queue .. FS, '(w' .. FS .. queue .. ' ', 'LIMIT', 0, 1) == 0 then
-  local seq = format('%016.0f', math.max((tonumber(call('HGET', LOCKS, '') or 0) or 0) + 1, now_us))
+  local last = tonumber(call('HGET', LOCKS, '') or 0) or 0
+  if not (last >= 0 and last < 9e15) then last = 0 end -- nonsense, by somebody else
+  local seq = format('%016.0f', math.max(last + 1, now_us))
   local ms = format('%.0f', now)
   local text = table.concat({'r', queue, batch, '', ARGV[7], seq, ARGV[9], ms, by, '0', ms, '0', '0', '0', '', '', '', '0',
     '0', ''}, FS)

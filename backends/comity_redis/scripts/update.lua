@@ -17,7 +17,7 @@ end
 if revision == ARGV[3] then
   record = table.concat({inc, started, ARGV[4], ttl, interval, ARGV[5]}, FS)
   call('HSET', RECORDS, sid, record)
-  call('HINCRBY', META, 'members', 1)
+  count(META, 'members')
   publish('session.updated', sid, format('{"agent_id":%s,"started_ms":%s,"record":', json(sid), started) .. ARGV[5] .. '}')
 end
 return {'U', record, call('ZSCORE', LIVE, o)}

@@ -1,0 +1,121 @@
+"""Records of every kind in Redis, spoiled: no reader breaks, no good record is hidden, work goes on (rule X7)."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+
+from comity.testing.kit import Stage
+from comity.testing.kit.rules import rule
+from comity_redis.keys import Keys
+from tests.backends.redis_spaces import client_of, opener
+from tests.fuzz.cases import fuzzed, playing
+from tests.fuzz.spoiling import spoils
+from tests.fuzz.town import EAST, Town
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fuzz.spoiling import Spoil
+    from tests.servers import Servers
+
+LEX = ("own", "queue", "state", "lines", "inbox")
+"""Sets whose members all have the score 0. With another one Redis finds nothing in them any more: that is no record."""
+SCORES = (0, -1, 0.25, 0.5, 7e300, 10**15, "-inf", "+inf")
+
+
+class Books:
+    """The records of a namespace, as a vandal sees them."""
+
+    def __init__(self, client: Any, keys: Keys) -> None:
+        self.client, self.keys = client, keys
+        pattern = keys.prefix.replace("[", "\\[") + "*"
+        self._lex = {keys[name].encode() for name in LEX}
+        self._kept = {key: client.dump(key) for key in client.scan_iter(pattern)}
+        self.records: list[tuple[bytes, bytes, Any]] = []
+        for key in sorted(self._kept):
+            kind = client.type(key)
+            if kind == b"hash":
+                found = sorted(client.hgetall(key).items())
+            elif kind == b"zset":
+                found = client.zrange(key, 0, -1, withscores=True)
+            else:
+                found = client.xrange(key)
+            told = [(key, *record) for record in found]
+            self.records += [record for record in told if EAST not in b"".join(map(_bytes, record))]
+
+    def restore(self) -> None:
+        """Put back what there was at first."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for key in self.client.scan_iter(self.keys.prefix.replace("[", "\\[") + "*"):
+                pipe.delete(key)
+            for key, dump in self._kept.items():
+                pipe.restore(key, 0, dump, replace=True)
+            pipe.execute()
+
+    def spoil(self, spoil: Spoil) -> None:
+        key, name, content = self.records[spoil.which % len(self.records)]
+        if isinstance(content, dict):
+            self._spoil_entry(key, name, content, spoil)
+        elif isinstance(content, bytes):
+            if spoil.part == "value":
+                self.client.hset(key, name, spoil(content))
+            else:
+                if spoil.part == "name":
+                    self.client.hdel(key, name)
+                self.client.hset(key, spoil(name), content)
+        elif spoil.part == "value" and key not in self._lex:
+            self.client.zadd(key, {name: SCORES[spoil.where % len(SCORES)]})
+        else:
+            if spoil.part == "name":
+                self.client.zrem(key, name)
+            self.client.zadd(key, {spoil(name): content})
+
+    def _spoil_entry(self, key: bytes, number: bytes, fields: dict[bytes, bytes], spoil: Spoil) -> None:
+        entries = self.client.xrange(key)
+        field = sorted(fields)[spoil.where % len(fields)]
+        changed = dict(fields)
+        if spoil.part == "value":
+            changed[field] = spoil(fields[field])
+        else:
+            changed[spoil(field)] = changed.pop(field)
+        self.client.delete(key)
+        for each, found in entries:
+            self.client.xadd(key, changed if each == number else found, id=each)
+
+
+def _bytes(part: object) -> bytes:
+    return part if isinstance(part, bytes) else repr(part).encode()
+
+
+@pytest.fixture
+def town(redis_servers: Servers) -> Iterator[tuple[Town, Books]]:
+    with (
+        contextlib.closing(Stage(opener("7.0", redis_servers), "sync")) as stage,
+        client_of("7.0", redis_servers) as client,
+    ):
+        town = Town(stage)
+        books = Books(client, Keys(stage.namespace))
+        yield town, books
+        books.restore()
+        stage.run(stage.backend.drop())
+
+
+@rule("X7")
+@fuzzed(15, 20_000)
+def test_a_spoiled_record_harms_nothing_but_itself(cases: int, town: tuple[Town, Books]) -> None:
+    west, books = town
+    assert len(books.records) > 100
+
+    @playing(cases)
+    @given(done=spoils("value", "name", "beside"))
+    def check(done: list[Spoil]) -> None:
+        books.restore()
+        for each in done:
+            books.spoil(each)
+        west.check()
+
+    check()
