@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, TypeVar
 
-from comity.errors import InvalidName
+from comity.errors import InvalidArgument, InvalidName
 from comity.model.events import SYSTEM_TOPIC
 from comity.model.state import STATE_TOPIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+T = TypeVar("T")
 
 NAME_BYTES = 512
 """The longest name, in bytes of UTF-8."""
@@ -46,6 +52,14 @@ def check_name(kind: str, name: object) -> str:
     if size > NAME_BYTES:
         raise InvalidName(kind, name, f"it has {size} bytes in UTF-8, the limit is {NAME_BYTES}; shorten or hash it")
     return name
+
+
+def listed(argument: str, given: Iterable[T]) -> tuple[T, ...]:
+    """Return what an argument has that takes several, or raise `InvalidArgument` when it is not several of anything."""
+    try:
+        return tuple(given)
+    except TypeError:
+        raise InvalidArgument(argument, given, "give a list") from None
 
 
 def check_lock_name(name: object, *, taking: bool = False) -> str:

@@ -10,7 +10,7 @@ from typing import cast
 
 from comity.errors import InvalidArgument
 from comity.model import NAMES_LIMIT, Mode, Want
-from comity.names import check_lock_name
+from comity.names import check_lock_name, listed
 
 Names = Iterable[str] | Mapping[str, Mode | str]
 """Several names, or several with the mode of each."""
@@ -42,8 +42,9 @@ def several(names: Names, mode: Mode | str) -> tuple[Want, ...]:
     """
     if isinstance(names, str):
         raise InvalidArgument("names", names, "give a list of names; one name is for acquire()")
-    modes = cast("Mapping[str, Mode | str]", names) if isinstance(names, Mapping) else dict.fromkeys(names, mode)
-    wants = tuple(Want(check_lock_name(name, taking=True), check_mode(modes[name])) for name in modes)
+    checked = [check_lock_name(name, taking=True) for name in listed("names", names)]
+    modes = cast("Mapping[str, Mode | str]", names) if isinstance(names, Mapping) else dict.fromkeys(checked, mode)
+    wants = tuple(Want(name, check_mode(modes[name])) for name in modes)
     if not 1 <= len(wants) <= NAMES_LIMIT:
         raise InvalidArgument("names", f"{len(wants)} names", f"give 1 to {NAMES_LIMIT}")
     return wants

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 SEPARATORS = re.compile(rb"([\x1e\x1f])")
 _PIECES = [
-    b"", b" ", b"0", b"-1", b"1", b"7", b"00000", b"99999", b"9" * 16, b"9" * 25, b"-" + b"9" * 25, b"0x10", b"1e3",
-    b"1e999", b"nan", b"inf", b"-inf", b"1.5", b"\x1f", b"\x1e", b"\x1f\x1f", b"x", b"s", b"!", b"q", b"null", b"[]",
-    b"{}", b'"', b"\xff\xfe", b"\x00", b"\xed\xa0\x80", b"w-ann", b"w-lock", b"w-key", b"\xf0\x9f\x90\x99", b"comity:",
+    b"", b" ", b"0", b"-1", b"1", b"7", b"00000", b"99999", b"9" * 16, b"9" * 25, b"-" + b"9" * 25, b"0x10",
+    b"1e3", b"1e999", b"nan", b"inf", b"-inf", b"1.5", b"\x1f", b"\x1e", b"\x1f\x1f", b"x", b"s", b"!", b"q",
+    b"null", b"[]", b"{}", b'"', b"\xff\xfe", b"\x00", b"\xed\xa0\x80", b"w-ann", b"w-lock", b"w-key",
+    b"\xf0\x9f\x90\x99", b"comity:",
 ]  # fmt: skip
 
 

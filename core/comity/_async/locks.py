@@ -250,7 +250,7 @@ class AsyncLocks:
     async def held(self, prefix: str = "") -> list[Holder]:
         """Return every holder of a name that begins with `prefix`, by name."""
         self._space.check("locks.held")
-        if prefix:
+        if prefix != "":
             check_name("lock name prefix", prefix)
         return list(await self._space.seam.arun(self._space.backend.locks.held(prefix)))
 

@@ -23,7 +23,7 @@ from comity.model import (
     TaskPush,
     TaskStatus,
 )
-from comity.names import check_name
+from comity.names import check_name, listed
 from comity.payloads import decode, encode
 from comity.tasks import page_of, position_of
 
@@ -78,7 +78,8 @@ class AsyncTasks:
         space = self._space
         ref = space.require("tasks.push")
         check_name("queue", queue)
-        needed = tuple(task.id if isinstance(task, Task) else check_name("task id", task) for task in depends_on)
+        others = listed("depends_on", depends_on)
+        needed = tuple(other.id if isinstance(other, Task) else check_name("task id", other) for other in others)
         if len(needed) > DEPENDENCIES_LIMIT:
             raise InvalidArgument("depends_on", f"{len(needed)} tasks", f"give {DEPENDENCIES_LIMIT} at most")
         push = TaskPush(
@@ -180,11 +181,12 @@ class AsyncTasks:
     ) -> ClaimRequest:
         """Describe a claim, or raise `InvalidName` or `InvalidArgument`."""
         space = self._space
-        names = (queues,) if isinstance(queues, str) else tuple(dict.fromkeys(queues))
+        names = (queues,) if isinstance(queues, str) else listed("queues", queues)
         if not 0 < len(names) <= QUEUES_LIMIT:
             raise InvalidArgument("queues", queues, f"give one queue, or up to {QUEUES_LIMIT}")
         for name in names:
             check_name("queue", name)
+        names = tuple(dict.fromkeys(names))
         runtime_ms = None if max_runtime is None else milliseconds("max_runtime", max_runtime)
         if runtime_ms == 0:
             raise InvalidArgument("max_runtime", max_runtime, "give seconds from 0.001, or None")

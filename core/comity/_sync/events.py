@@ -11,7 +11,7 @@ from comity.errors import InvalidArgument
 from comity.events import Event, Gap, Position, event_id
 from comity.logs import corrupt
 from comity.model import StoredEvent, TopicPosition
-from comity.names import check_name, check_topic
+from comity.names import check_name, check_topic, listed
 from comity.payloads import encode
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Events:
         cursor of that name was committed, when it was; see `Subscription.commit`. In order within a
         topic, in none between topics. What was trimmed or lost before it was read shows as a `Gap`.
         """
-        names = (topics,) if isinstance(topics, str) else tuple(topics)
+        names = (topics,) if isinstance(topics, str) else listed("topics", topics)
         if not names:
             raise InvalidArgument("topics", topics, "name at least one topic")
         for name in names:

@@ -104,4 +104,4 @@ class State:
 
 def check_prefix(prefix: str) -> str:
     """Return `prefix` when keys can begin with it, else raise `InvalidName`."""
-    return prefix and check_name("key prefix", prefix)
+    return prefix if prefix == "" else check_name("key prefix", prefix)
