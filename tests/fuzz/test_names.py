@@ -45,8 +45,8 @@ def names() -> st.SearchStrategy[Any]:
     return st.one_of(texts(), st.sampled_from([None, 0, b"name", 1.5, True, (), ["a"], object()]))
 
 
-MAY_BE_ANYTHING = {"names", "dependencies", "several topics", "topics", "capability"}
-"""What takes several names, or only looks for one."""
+TAKES_SEVERAL = {"names", "dependencies", "several topics", "topics", "claim", "capability"}
+"""What takes a list of names, or only looks for one."""
 
 
 def may_be_used(name: object) -> bool:
@@ -121,9 +121,9 @@ def test_a_name_is_refused_before_anything_is_sent_or_is_good(
             if faults.counts["presence.heartbeat"] == before[0]:
                 assert faults.sent == before[1]
         except ComityError:
-            assert may_be_used(name)
+            assert may_be_used(name) or call in TAKES_SEVERAL
         else:
-            assert may_be_used(name) or call in MAY_BE_ANYTHING or not name
+            assert may_be_used(name) or call in TAKES_SEVERAL or not name
 
     check()
 

@@ -107,6 +107,10 @@ FOUND: dict[str, Vandal] = {
     "claim among what a session has": lambda client, keys, town: client.zadd(
         keys["own"], {f"{owner(town.bob)}\x1ft\x1fa\x1fb\x1fc": 0}
     ),
+    "names of a request": lambda client, keys, town: [
+        client.hset(keys["ids"], gid, b"\x1f" + client.hget(keys["ids"], gid).partition(b"\x1f")[2])
+        for gid in (each.request_id for each in town.waiting)
+    ],
     "verdict": lambda client, keys, _: client.hset(
         keys["verdicts"], "w-settled", client.hget(keys["verdicts"], "w-settled") + b"\x82"
     ),

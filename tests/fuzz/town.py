@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 EAST = b"e-"
 DAY_MS = 86_400_000
-LOCKS = ("w-lock", "w-shared", "w-a", "w-b", "w-ttl", "w-past", "w-settled")
+LOCKS = ("w-lock", "w-shared", "w-a", "w-b", "w-ttl", "w-past", "w-settled", "w-dir/", "w-dir/a", "w-dir/b/")
 KEYS = ("w-key", "w-brief", "w-own", "w-fenced", "w-gone")
 TOPIC, CURSOR, QUEUE, BATCH = "w-topic", "w-cursor", "w-queue", "w-batch"
 START = TopicPosition(0, 0)
@@ -67,6 +67,9 @@ class Town:
         self.readers = [stage.hold(who, "w-shared", mode=Mode.SHARED) for who in (ann, bob)]
         self.waiting.append(stage.wait(cat, "w-shared"))
         self.both = stage.hold(cat, ("w-a", "w-b"))
+        stage.hold(ann, "w-dir/a")
+        self.waiting.append(stage.wait(cat, "w-dir/"))
+        self.waiting.append(stage.wait(bob, "w-dir/b/"))
         self.brief = stage.hold(bob, "w-ttl", ttl_ms=DAY_MS)
         self.token = stage.token(self.brief)
         self.waiting.append(stage.wait(ann, ("w-b", "w-ttl")))

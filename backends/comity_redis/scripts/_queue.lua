@@ -16,14 +16,14 @@ local function unplaced(w)
   return w.till > 0 and w.till <= now
 end
 
--- Set what a whole request wants.
+-- Set what a whole request wants; nil when it is not of as many modes as names.
 local function with_wants(w)
   w.wants = {}
   for name in string.gmatch(w.name, '[^\30]+') do
     local at = #w.wants + 1
     w.wants[at] = {name = name, mode = sub(w.mode, at, at)}
   end
-  return w
+  return #w.wants > 0 and #w.wants == #w.mode and w or nil
 end
 
 -- The request of this id that waits, as a whole; nil when none does.
