@@ -65,8 +65,9 @@ class Peers:
             if self._closed.is_set() or self.thread is not None:
                 return
             self._watch = self._open_watch()
-            self.thread = threading.Thread(target=self._loop, args=(self._watch,), name="comity-peers", daemon=True)
-            self.thread.start()
+            thread = threading.Thread(target=self._loop, args=(self._watch,), name="comity-peers", daemon=True)
+            thread.start()
+            self.thread = thread  # whoever closes meanwhile may join it: it runs
 
     def wait_until_watching(self, timeout: float) -> bool:
         """Wait until the first snapshot was taken: whoever joins after that is told of."""
