@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from typing import TYPE_CHECKING
-
-from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import NoOpTracerProvider
 
 import comity
 from comity_otel import Telemetry
@@ -26,7 +20,9 @@ ABSENT = "not there"
 
 
 def observing(server: Server, folder: Path, scale: float) -> list[Table]:
-    """Measure acquire + release, blocking, on Redis and on SQLite."""
+    """Measure acquire + release, blocking, on Redis and on SQLite; nothing where there is no SDK."""
+    if importlib.util.find_spec("opentelemetry") is None or importlib.util.find_spec("opentelemetry.sdk") is None:
+        return []
     return [
         _table("Redis", server.url, int(4000 * scale)),
         _table("SQLite", f"sqlite:///{folder / 'bench.db'}", int(1000 * scale)),
@@ -34,6 +30,13 @@ def observing(server: Server, folder: Path, scale: float) -> list[Table]:
 
 
 def _table(store: str, url: str, rounds: int) -> Table:
+    from opentelemetry.metrics import NoOpMeterProvider
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+    from opentelemetry.trace import NoOpTracerProvider
+
     with contextlib.ExitStack() as stack:
 
         def cycle(name: str, *plugins: object) -> Callable[[], object]:
