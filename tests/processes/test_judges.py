@@ -90,6 +90,10 @@ def event(at: float, number: int, mark: str = "m", epoch: str = "e") -> Note:
     return note("event", at, which="w", topic="news", id=f"{epoch}-{number:016x}", number=number, mark=mark)
 
 
+def seen(version: int) -> Note:
+    return note("key", version / 10, which="w", key="k", version=version)
+
+
 def publish(at: float, number: int, mark: str = "m") -> Call:
     return call("publish", at, at + 0.1, topic="news", mark=mark, got={"id": f"e-{number:016x}"})
 
@@ -97,6 +101,7 @@ def publish(at: float, number: int, mark: str = "m") -> Call:
 LATER = call("look", 9, 9.1)
 QUEUED = lease(2.0, 3.0, actor="a2", asked=1.2)
 """The second one's: it waits from 1.2 on, and is granted at 2.0."""
+KEYS = note("keys", 0.5, which="w", there={}, gap=False)
 GAP = note("gap", 3, which="w", topic="news", first=3, last=4)
 SNAPSHOT = note("snapshot", 1, which="w", there={"a1": 1000}, gap=False)
 LEFT = note("left", 2, which="w", who="a1", started=1000, reason="expired")
@@ -117,6 +122,7 @@ RIGHT: dict[str, list[Any]] = {
     "events are seen once, or a gap": [event(1, 1), event(2, 2), GAP, event(4, 5)],
     "events are what was published": [publish(1, 1), event(2, 1)],
     "events reach who follows": [publish(1, 1), event(2, 1), note("following", 9, which="w")],
+    "changes of keys are seen once": [put(1, 0, 10, "a"), put(2, 10, 20, "b"), KEYS, seen(10), seen(20)],
     "signals are delivered or expire": [SEND, HAD, note("signal", 9, id="s", state="acknowledged")],
     "joins and leaves are told once": [join(), told("joined", 1), told("left", 2)],
     "the dead end in time": [join(), told("joined", 1), strike(Kind.KILL, 10, 10, "a1"), told("left", 12.9)],
@@ -176,6 +182,10 @@ WRONG: dict[str, list[list[Any]]] = {
     ],
     "events are what was published": [[publish(1, 1), event(2, 1), event(3, 2)], [publish(1, 1), event(2, 1, "other")]],
     "events reach who follows": [[publish(1, 2), event(2, 1), note("following", 9, which="w")]],
+    "changes of keys are seen once": [
+        [put(1, 0, 10, "a"), put(2, 10, 20, "b"), put(3, 20, 30, "c"), KEYS, seen(10), seen(30)],
+        [put(1, 0, 10, "a"), KEYS, seen(10), note("key", 11, which="w", key="k", version=10)],
+    ],
     "signals are delivered or expire": [
         [SEND, note("signal", 9, id="s", state="queued")],
         [SEND, note("signal", 9, id="s", state="expired")],

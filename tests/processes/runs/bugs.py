@@ -132,6 +132,23 @@ def twice_joined() -> None:
         each._put = put  # type: ignore[method-assign]
 
 
+def forget_a_change() -> None:
+    """Every fifth change of the state is told to nobody who watches."""
+    from comity._async.following import AsyncFollowing
+    from comity._sync.following import Following
+
+    for each in (AsyncFollowing, Following):
+        usual: Any = each._put
+
+        def put(self: Any, topic: str, place: Any, item: Any, usual: Any = usual) -> None:
+            if topic == "comity.state" and getattr(item, "number", 1) % 5 == 0:
+                self._after[topic] = place
+            else:
+                usual(self, topic, place, item)
+
+        each._put = put  # type: ignore[method-assign]
+
+
 def short_signals() -> None:
     """Signals last for a second, whatever was asked for."""
     from comity.model import NewSignal
@@ -223,6 +240,7 @@ BUGS: dict[str, Bug] = {
         faults=20,
     ),
     "who follows goes deaf": Bug(go_deaf, "events reach who follows", only=("publish",)),
+    "a change is not told": Bug(forget_a_change, "changes of keys are seen once", only=("compare_and_set",)),
     "signals expire too soon": Bug(short_signals, "signals are delivered or expire", only=("send", "push")),
     "a leave is told twice": Bug(
         script((_LEFT, _LEFT_TWICE)), "joins and leaves are told once", only=("push", "leave")

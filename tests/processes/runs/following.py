@@ -31,6 +31,7 @@ class Following:
         self.which = self.mark()
         self.colour.beside(self._read)
         self.colour.beside(self._watch)
+        self.colour.beside(self._watch_keys)
 
     async def _read(self) -> None:
         which = self.which
@@ -60,5 +61,20 @@ class Following:
                 elif isinstance(change, Left):
                     started = change.session.started_ms if change.session else None
                     self.book.note("left", which=which, who=change.agent_id, started=started, reason=change.reason)
+        except comity.ComityError as error:
+            self.book.note("unwatched", which=which, error=repr(error))
+
+    async def _watch_keys(self) -> None:
+        which = self.which
+        try:
+            changes = self.me.state.watch("shared/")
+            while (change := await self.colour.next(changes)) is not None:
+                if isinstance(change, comity.StateSnapshot):
+                    there = {entry.key: entry.version for entry in change.entries}
+                    self.book.note("keys", which=which, there=there, gap=change.after_gap)
+                elif isinstance(change, comity.StatePut):
+                    self.book.note("key", which=which, key=change.entry.key, version=change.entry.version)
+                else:
+                    self.book.note("key", which=which, key=change.key, version=change.version)
         except comity.ComityError as error:
             self.book.note("unwatched", which=which, error=repr(error))

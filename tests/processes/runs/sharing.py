@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.processes.runs.book import Book
     from tests.processes.runs.colours import Colour
 
-KEYS = ("one", "two")
+KEYS = ("shared/one", "shared/two")
 
 
 class Sharing:

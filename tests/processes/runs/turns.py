@@ -69,8 +69,9 @@ class Turns:
         chance = self.chance
         name, mode = chance.choice(NAMES), chance.choices(["exclusive", "shared"], [4, 1])[0]
         facts = {"mode": mode, "priority": chance.choice([0, 0, 0, 5]), "timeout": chance.choice([0, 0.3, 2, 5])}
-        with self.book.call("acquire", names=[name], **facts) as call:
-            lease = await self.colour.call(lambda: self.me.locks.acquire(name, **facts))
+        ttl = self.chance.choice([None, None, None, 0.4])
+        with self.book.call("acquire", names=[name], ttl=ttl, **facts) as call:
+            lease = await self.colour.call(lambda: self.me.locks.acquire(name, ttl=ttl, **facts))
             call.is_(token=lease.token)
         await self._hold(lease, [name], mode)
 

@@ -28,6 +28,7 @@ JUDGES: dict[str, Callable[[History], Iterable[Violation]]] = {
     "events are seen once, or a gap": words.followed,
     "events are what was published": words.published,
     "events reach who follows": words.delivered,
+    "changes of keys are seen once": words.changed,
     "signals are delivered or expire": words.signalled,
     "joins and leaves are told once": lives.lived,
     "the dead end in time": lives.ended,

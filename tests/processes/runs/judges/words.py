@@ -70,6 +70,30 @@ def delivered(history: History) -> Iterator[Violation]:
             yield Violation(f"{which} did not see {last[topic]}", last[topic].begun, last[topic].end)
 
 
+def changed(history: History) -> Iterator[Violation]:
+    """A watch of keys tells every version once, in order, or begins anew with a snapshot (K3)."""
+    made: dict[str, list[int]] = defaultdict(list)
+    for call in history.did("put"):
+        if "version" in call.got:
+            made[call.facts["key"]].append(call.got["version"])
+    seen: dict[str, list[Note]] = defaultdict(list)
+    for note in (*history.saw("keys"), *history.saw("key")):
+        seen[note.facts["which"]].append(note)
+    for which, notes in seen.items():
+        last: dict[str, int] = {}
+        for note in sorted(notes, key=lambda note: note.at):
+            if note.what == "keys":
+                last = dict.fromkeys(made, 0) | note.facts["there"] if not note.facts["gap"] else {}
+                continue
+            key, version = note.facts["key"], note.facts["version"]
+            before = last.get(key)
+            if before is not None:
+                missed = [each for each in made[key] if before < each < version]
+                if version <= before or (before and missed):
+                    yield Violation(f"{which} saw {key} {version} after {before}, without {missed}", note.at, note.at)
+            last[key] = version
+
+
 def signalled(history: History) -> Iterator[Violation]:
     """Each signal is acknowledged by whoever had it, or expires, but not before its time (G1)."""
     fates = {note.facts["id"]: note.facts["state"] for note in history.saw("signal")}
