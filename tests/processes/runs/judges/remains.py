@@ -31,7 +31,7 @@ class Known:
             if "token" in call.got:
                 self._had[call.got["token"]] = call
         for call in history.did(*ending):
-            if call.ok:
+            if call.ok and call.got.get("freed", call.got.get("back", True)):  # else it was over before
                 self._ended.setdefault(call.facts["token"], call)
 
     def wrong(self, actor: str, token: int, note: Note) -> Call | str | None:
