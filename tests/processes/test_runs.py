@@ -5,6 +5,7 @@ By hand, and longer: ``python -m tests.processes "redis 7.0" --faults 1000``.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from comity.testing.kit.rules import rule
 from tests.processes.runs.bugs import BUGS
 from tests.processes.runs.judges import JUDGES
 from tests.processes.runs.kinds import EXCUSES, Kind, table
+from tests.processes.runs.mischief import CLOCK, without_place
 from tests.processes.runs.run import Run
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "explanation"
@@ -58,6 +60,13 @@ def test_a_seeded_bug_is_found_by_its_judge(name: str, tmp_path: Path) -> None:
 
 def test_every_judge_has_a_bug_that_it_finds() -> None:
     assert {bug.found_by for bug in BUGS.values()} == {*JUDGES}
+
+
+def test_every_seeded_change_of_a_script_finds_its_place() -> None:
+    changes = [bug.plant.args for bug in BUGS.values() if isinstance(bug.plant, functools.partial)]
+    assert len(changes) > 10
+    assert [lost for each in changes for lost in without_place(*each)] == []
+    assert without_place(CLOCK) == []
 
 
 def test_the_table_of_excuses_is_in_the_documentation() -> None:

@@ -93,7 +93,7 @@ class Actor(Turns, Sharing, Handing, Following, Leads):
             self.leave: 0.15,
         }
         chosen = {op: weight for op, weight in weights.items() if not part.only or op.__name__ in part.only}
-        self._ops, self._weights = list(chosen), list(chosen.values())
+        self._ops, self._weights = list(chosen), [1.0] * len(chosen) if part.only else list(chosen.values())
 
     def mark(self) -> str:
         """Return something that nobody writes twice."""

@@ -175,7 +175,7 @@ def raw_error() -> None:
     Seam._pause = pause  # type: ignore[method-assign]
 
 
-_HANDS_ON = ("== 0 then\n      call('ZREM', OWN, found)", ">= 0 then\n      call('ZREM', OWN, found)")
+_HANDS_ON = ("== 0 then\n      if is_within and alone", ">= 0 then\n      if is_within and alone")
 _NEXT = "math.max((tonumber(there[2] or 0) or 0) + 1, now_us)"
 _LEFT = "publish('session.left', departed"
 _LEFT_TWICE = (
@@ -183,7 +183,7 @@ _LEFT_TWICE = (
 )
 
 BUGS: dict[str, Bug] = {
-    "a held name is granted": Bug(script(("local open = not record", "local open = true")), "leases do not overlap"),
+    "a held name is granted": Bug(script(("  open = not record\n", "  open = true\n")), "leases do not overlap"),
     "tokens are what the clock says of the second": Bug(
         script((_NEXT, "now_us % 1000000 + 1")), "tokens grow"
     ),

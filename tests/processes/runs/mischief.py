@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CLOCK_KEY = "clock-step"
 """A key, or in the run's folder a file, that holds microseconds by which the store's clock is ahead."""
 _TIME = "local clock = call('TIME')"
+CLOCK = (_TIME, f"{_TIME}\nclock[1] = clock[1] + tonumber(call('GET', '{CLOCK_KEY}') or 0)")
 
 
 class LostAtTheSeam:
@@ -73,12 +74,19 @@ def patch_scripts(*changes: tuple[str, str]) -> None:
     script.Source.__init__ = changed  # type: ignore[method-assign]
 
 
+def without_place(*changes: tuple[str, str]) -> list[str]:
+    """Return what `patch_scripts` would look for in vain."""
+    from comity_redis import verbs
+
+    texts = [path.read_text() for path in verbs.FOLDER.glob("*.lua")]
+    return [before for before, _ in changes if not any(before in text for text in texts)]
+
+
 def shim_clock(folder: Path) -> None:
     """Have steps read a clock that the run can step: in the scripts of Redis, and the wall clock of SQLite."""
     from comity_sqlite.clock import HostClock
 
-    step = f"{_TIME}\nclock[1] = clock[1] + tonumber(call('GET', '{CLOCK_KEY}') or 0)"
-    patch_scripts((_TIME, step))
+    patch_scripts(CLOCK)
     file = os.open(folder / CLOCK_KEY, os.O_RDONLY | os.O_CREAT, 0o600)
     usual = HostClock.wall_us
 
