@@ -17,10 +17,11 @@ import threading
 from typing import TYPE_CHECKING
 
 from comity.alarm import Alarm
+from comity.comparing import UNKNOWN, became, ghost_claims, ghosts
 from comity.errors import BackendUnavailable, ComityError, SessionLost
 from comity.logs import log
 from comity.model import SessionRef
-from comity.session import UNKNOWN, Phase, became
+from comity.session import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,10 +212,10 @@ class Heart:
                 reason = UNKNOWN
             if reason is not None:
                 lease.lose(reason)
-        for op in session.ghosts(ref, own):
+        for op in ghosts(session, ref, own):
             session.seam.settle(op)
         if not known.sure:
-            for op in session.ghost_claims(ref, claimed, claims):
+            for op in ghost_claims(session, ref, claimed, claims):
                 session.seam.settle(op)
 
     def _ask(self, ref: SessionRef, sent: float) -> Beat:

@@ -18,17 +18,18 @@ import attrs
 from comity import tiers
 from comity.calls import Calls
 from comity.claims import Claims
+from comity.comparing import UNKNOWN
 from comity.errors import ClaimLost, Closed, Forked, LockLost, NotAnnounced, SessionLost
 from comity.holdings import Holdings, Known, LeaseState
 from comity.model import Announcement, Ended, Liveness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from comity.claims import ClaimState
     from comity.dispatch import Dispatcher
-    from comity.model import AccessTier, Announced, Beat, Claimed, Own, Renewed, SessionInfo, SessionRef
+    from comity.model import AccessTier, Announced, Beat, Own, Renewed, SessionInfo, SessionRef
     from comity.ops import Op
     from comity.plugins import PluginHost
     from comity.ports import Backend
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 OVERDUE = 1.5
 """A heartbeat is overdue after this many intervals."""
 _BEGIN_ANEW = "what it held is given up; connect() begins a session, attach() serves while one lives"
-UNKNOWN = "the store no longer knows it"
 _ASKED_ABOUT = 16
 """About so many leases that are gone it is asked what became of them."""
 _NOTHING = contextlib.nullcontext()
@@ -45,18 +45,6 @@ _UNHEARD = "deadline"
 """Why a session is over that was not heard of until its local deadline."""
 _LONGEST_INTERVAL = 10.0
 """Seconds between two looks of a process that acts for a session, however rarely that one is to be heard."""
-
-
-def became(answer: Renewed | Ended, *, sure: bool) -> str | None:
-    """Say what became of a lease that is gone without a note of its loss; None when it stands after all.
-
-    Unless it is `sure`, the store may have lost the lease itself.
-    """
-    if not isinstance(answer, Ended):
-        return None
-    if answer.lost or not sure:
-        return answer.reason or UNKNOWN
-    return "another process that acts for its session released it"
 
 
 class Phase(enum.Enum):
@@ -274,7 +262,7 @@ class OwnSession:
         """Correct what was known before the listing `own` was asked for.
 
         A lease that is gone without a note of its loss was released by another process of the session, or that
-        one has acknowledged the note. Each is returned with the step that asks what became of it (see `became`).
+        one has acknowledged the note. Each is returned with the step that asks what became of it (`comparing.became`).
         """
         missing = self.holdings.compare(own, known)
         with self._guard:
@@ -286,20 +274,6 @@ class OwnSession:
             lease.lose(UNKNOWN)
         renew = self.backend.locks.renew  # one that is numbered 0 changes nothing and tells how the lease stands
         return [(lease, renew(ref, lease.request_id, 0, None)) for lease in missing[:_ASKED_ABOUT]]
-
-    def ghosts(self, ref: SessionRef, own: Own) -> list[Op[object]]:
-        """Return the steps that end what the store still has although this process gave it up: it lost the end."""
-        withdraw = self.backend.locks.withdraw
-        return [withdraw(ref, request_id, keep=False) for request_id in self.holdings.ghosts(own)]
-
-    def ghost_claims(self, ref: SessionRef, own: Iterable[Claimed], known: Iterable[ClaimState]) -> list[Op[object]]:
-        """Correct which claims were `known` by the listing `own`, after the store may have lost something.
-
-        Returns the steps that end again what the store still has although it was ended here.
-        """
-        over = self.claims.compare((each.request_id for each in own), known, UNKNOWN)
-        withdraw = self.backend.tasks.withdraw
-        return [end or withdraw(ref, request_id) for request_id, end in over.items()]
 
     def lose(self, ref: SessionRef, reason: str) -> None:
         """Incarnation `ref` is over without its doing: once, for good, and told to everyone here."""

@@ -22,6 +22,7 @@ from comity._async.stash import AsyncStash
 from comity._async.state import AsyncState
 from comity._async.tasks import AsyncTasks
 from comity._colour._async import AsyncFlag, AsyncHome
+from comity.comparing import became, ghost_claims, ghosts
 from comity.dispatch import Dispatcher
 from comity.ear import Ear
 from comity.errors import Closed, ComityError
@@ -34,7 +35,7 @@ from comity.payloads import encode
 from comity.peers import Peers
 from comity.plugins import PluginHost
 from comity.seam import Seam
-from comity.session import OwnSession, became
+from comity.session import OwnSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -239,10 +240,10 @@ class AsyncCoordinator:
                 reason = became(await space.seam.arun(ask), sure=known.sure)
                 if reason is not None:
                     lease.lose(reason)
-            for op in session.ghosts(ref, own):
+            for op in ghosts(session, ref, own):
                 await space.seam.asettle(op)
             if not known.sure:
-                for op in session.ghost_claims(ref, claimed, claims):
+                for op in ghost_claims(session, ref, claimed, claims):
                     await space.seam.asettle(op)
         return session.liveness
 

@@ -24,6 +24,7 @@ from comity._sync.space import Space
 from comity._sync.stash import Stash
 from comity._sync.state import State
 from comity._sync.tasks import Tasks
+from comity.comparing import became, ghost_claims, ghosts
 from comity.dispatch import Dispatcher
 from comity.ear import Ear
 from comity.errors import Closed, ComityError
@@ -36,7 +37,7 @@ from comity.payloads import encode
 from comity.peers import Peers
 from comity.plugins import PluginHost
 from comity.seam import Seam
-from comity.session import OwnSession, became
+from comity.session import OwnSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -241,10 +242,10 @@ class Coordinator:
                 reason = became(space.seam.run(ask), sure=known.sure)
                 if reason is not None:
                     lease.lose(reason)
-            for op in session.ghosts(ref, own):
+            for op in ghosts(session, ref, own):
                 space.seam.settle(op)
             if not known.sure:
-                for op in session.ghost_claims(ref, claimed, claims):
+                for op in ghost_claims(session, ref, claimed, claims):
                     space.seam.settle(op)
         return session.liveness
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from comity.comparing import became
 from comity.errors import ComityError, InvalidArgument, LockLost
 from comity.holdings import LeaseState
 from comity.model import Ended
-from comity.session import became
 
 if TYPE_CHECKING:
     from types import TracebackType
