@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from comity.model import Contender, Holder, Mode, SystemEvent, bounds_below, overlap, overlapping, spread
+from comity.model import Contender, Holder, Mode, SystemEvent, bounds_below, is_area, overlap, overlapping, spread
 from comity_sqlite.log import tell
 from comity_sqlite.step import How, Kind
 
@@ -182,7 +182,10 @@ def line(step: Step, name: str, *, before: tuple[int, int] | None = None) -> Ite
     where, values = "w.held = 0", tuple[int, ...]()
     if before is not None:
         where, values = where + " AND (w.urgency, w.number) < (?, ?)", before
-    found = (seat for seat in seats_near(step, [name], where, *values) if not seat.is_over(step))
+    where += " ORDER BY w.urgency, w.number, w.name <> ?, w.name"
+    found = (seat for seat in seats_near(step, [name], where, *values, name) if not seat.is_over(step))
+    if not is_area(name):
+        return found  # of one query, in order
     return sorted(found, key=lambda seat: (seat.turn, seat.name != name, seat.name.encode()))
 
 

@@ -11,7 +11,6 @@ from comity_sqlite.queue import (
     grant,
     holder,
     holders_of,
-    line,
     marks,
     note_grant,
     wants_of,
@@ -168,9 +167,7 @@ def place_of(step: Step, seat: Seat) -> int:
     """Return a waiting request's place in line, from 1: where it stands last, or first of a pool's names."""
     names = [name for name, _ in wants_of(step, seat)]
     if any("/" in name for name in names):
-        lines = [line(step, name, before=seat.turn) for name in names]
-        there = [{other.id for other in each if other.turn < seat.turn} for each in lines]
-        return 1 + (min if seat.pool else max)(map(len, there))
+        return 1 + (min if seat.pool else max)(_how_many_before(step, seat, name) for name in names)
     query = (
         "SELECT count(*) FROM wants w JOIN requests r ON r.id = w.request"  # noqa: S608 - question marks
         " JOIN sessions s ON s.id = r.session AND s.due_us > ?1"
@@ -182,6 +179,19 @@ def place_of(step: Step, seat: Seat) -> int:
     if seat.pool:
         return 1 if len(before) < len(names) else 1 + min(before)
     return 1 + max(before, default=0)
+
+
+def _how_many_before(step: Step, seat: Seat, name: str) -> int:
+    """Count the requests before it in the line of all that overlaps a name."""
+    where = " AND w.held = 0 AND (w.urgency, w.number) < (?, ?) AND s.due_us > ? AND (r.due_us IS NULL OR r.due_us > ?)"
+    query = (
+        "SELECT w.request FROM wants w JOIN requests r ON r.id = w.request JOIN sessions s ON s.id = r.session"
+        " WHERE w.space = ? AND "
+    )
+    exact, areas = spread([name])
+    ranges = [(f"w.name IN ({marks(exact)})", exact), *(("w.name > ? AND w.name < ?", bounds_below(a)) for a in areas)]
+    values = (*seat.turn, step.now_us, step.now_us)
+    return len({each for at, ends in ranges for (each,) in step.all(query + at + where, step.space, *ends, *values)})
 
 
 def in_the_way(step: Step, wants: Sequence[Want]) -> list[Seat]:

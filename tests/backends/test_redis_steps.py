@@ -45,6 +45,25 @@ def depart(there: Space, *sessions: Any) -> None:
         assert there.stage.run(there.stage.backend.presence.depart(session))
 
 
+@rule("L14")
+def test_an_area_costs_what_overlaps_it_and_not_what_else_is_held(real: Space) -> None:
+    stage = real.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    stage.hold(ann, ("src/a", "src/b"))
+    costs = []
+    for part in ("docs/", "srcs/"):
+        commands(real)
+        assert isinstance(stage.acquire(stage.request(bob, "src/")), Held)
+        costs.append(commands(real))
+        stage.hold(ann, tuple(f"{part}{number}" for number in range(250)))
+    assert costs[0] == costs[1]
+    commands(real)
+    assert isinstance(stage.acquire(stage.request(bob, "tests/")), Granted)
+    assert isinstance(stage.acquire(stage.request(bob, "lib/a/b/c")), Granted)
+    spent = commands(real)
+    assert (spent["evalsha"], spent["hmget"], spent["zrangebylex"]) == (2, 2, 3)  # one round trip, one look
+
+
 # ---------------------------------------------------------------------------------- what stays
 
 

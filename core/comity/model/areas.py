@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 
 def is_area(name: str) -> bool:
@@ -35,15 +36,18 @@ def bounds_below(area: str) -> tuple[str, str]:
     return area, area[:-1] + "0"  # which follows "/"
 
 
-def spread(names: Iterable[str]) -> tuple[list[str], list[str]]:
+def spread(names: Iterable[str]) -> tuple[Sequence[str], Sequence[str]]:
     """Return where to look for what overlaps `names`: at these names, and below these areas; nothing is met twice."""
-    given = list(dict.fromkeys(names))
-    if not any("/" in name for name in given):
-        return given, []
+    given = tuple(names)
+    return _spread(given) if any("/" in name for name in given) else (tuple(dict.fromkeys(given)), ())
+
+
+@functools.lru_cache(maxsize=512)
+def _spread(given: tuple[str, ...]) -> tuple[Sequence[str], Sequence[str]]:
     areas = {name for name in given if is_area(name)}
-    widest = [name for name in given if name in areas and areas.isdisjoint(areas_above(name))]
+    widest = [name for name in dict.fromkeys(given) if name in areas and areas.isdisjoint(areas_above(name))]
     exact = dict.fromkeys(each for name in given for each in (*areas_above(name), name))
-    return [each for each in exact if areas.isdisjoint(areas_above(each))], widest
+    return tuple(each for each in exact if areas.isdisjoint(areas_above(each))), tuple(widest)
 
 
 def overlapping(names: Iterable[str]) -> Callable[[str], bool]:
