@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from comity.errors import LockLost
 from comity.hints import Hints
-from comity.model import Grant, Want, covers
+from comity.model import Grant, Mode, Want, covers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from comity.model import Granted, Loss, Mode, Own, SessionRef
+    from comity.model import Granted, Loss, Own, SessionRef
 
 T = TypeVar("T")
 
@@ -182,7 +182,8 @@ class LeaseState:
 
     def mode_of(self, name: str) -> Mode | None:
         """Return the mode in which a name, or an area that covers it, is leased; None when it is none of these."""
-        return next((want.mode for want in self._wants if covers(want.name, name)), None)
+        modes = {want.mode for want in self._wants if covers(want.name, name)}
+        return Mode.EXCLUSIVE if Mode.EXCLUSIVE in modes else next(iter(modes), None)
 
     def lose(self, reason: str, name: str = "") -> None:
         """Mark the lease lost, once (any thread); `name`: for which of its names, if that is known."""
