@@ -180,8 +180,8 @@ local function save(s)
   s.bad = false
   local held = #s.holders + #s.lapsed > 0
   if find(s.name, '/', 1, true) then
-    if not held or s.mode == 'x' then call('ZREM', OWN, FS .. 's' .. FS .. s.name) end
-    if not held or s.mode == 's' then call('ZREM', OWN, FS .. 'x' .. FS .. s.name) end
+    local other = FS .. (s.mode == 'x' and 's' or 'x') .. FS .. s.name
+    call('ZREM', OWN, other, held and other or FS .. (s.mode == 'x' and 'x' or 's') .. FS .. s.name)
   end
   if held then
     local texts = {s.mode .. s.counter}
