@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from comity.errors import ComityError, LimitExceeded, NoSuchTask, SessionLost, TaskRefused
@@ -382,10 +383,8 @@ def _trim_queue(step: Step, queue: str, most: int) -> None:
 def _trim_old(step: Step, age_ms: int, most: int) -> int:
     """Delete a few ends that are too old, and with them the tasks that are done; return how many."""
     too_old = step.wall_ms - age_ms
-    ends = step.all(
-        "SELECT number, task_id, at_ms FROM task_ends WHERE space = ? ORDER BY number LIMIT ?", step.space, most
-    )
-    old = [end for end in ends if end[2] <= too_old]
+    sql = "SELECT number, task_id, at_ms FROM task_ends WHERE space = ? ORDER BY number LIMIT ?"
+    old = list(takewhile(lambda end: end[2] <= too_old, step.execute(sql, (step.space, most))))  # reads no further
     for number, task_id, _ in old:
         step.do("DELETE FROM task_ends WHERE space = ? AND number = ?", step.space, number)
         work = work_called(step, task_id)
