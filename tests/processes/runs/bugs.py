@@ -176,7 +176,7 @@ def raw_error() -> None:
 
 
 _HANDS_ON = ("== 0 then\n      if is_within and alone", ">= 0 then\n      if is_within and alone")
-_NEXT = "math.max((tonumber(there[2] or 0) or 0) + 1, now_us)"
+_NEXT = "math.max(last + 1, now_us)"
 _LEFT = "publish('session.left', departed"
 _LEFT_TWICE = (
     "publish('session.left', '', format('{\"agent_id\":%s,\"started_ms\":%s}', json(sid), started or '0'))\n  " + _LEFT
@@ -220,7 +220,7 @@ BUGS: dict[str, Bug] = {
         faults=24,
     ),
     "leaders share a token": Bug(
-        script((_NEXT, "1700000000000001"), ("math.max(last + 1, now_us)", "1700000000000001")),
+        script((_NEXT, "1700000000000001")),
         "one leader by fence",
         only=("lead", "push"),
         kinds=(Kind.KILL,),
