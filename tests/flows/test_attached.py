@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from comity.testing.kit._async.flows_attached import AsyncAttachedFlows
 from comity.testing.kit._async.flows_evicted import AsyncEvictedFlows
-from comity.testing.kit._sync.flows_attached import AttachedFlows, OutlivedFlows
+from comity.testing.kit._sync.flows_attached import AttachedFlows
 from comity.testing.kit._sync.flows_evicted import EvictedFlows
+from comity.testing.kit._sync.flows_outlived import OutlivedFlows
 from tests.flows.stores import OnEachKind
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from comity.testing.kit._async.flows_awaiting import AsyncAwaitingFlows
 from comity.testing.kit._async.flows_tasks import AsyncTaskFlows
 from comity.testing.kit._async.flows_worker import AsyncWorkerFlows
+from comity.testing.kit._sync.flows_awaiting import AwaitingFlows
 from comity.testing.kit._sync.flows_tasks import TaskFlows
 from comity.testing.kit._sync.flows_worker import WorkerFlows
 from comity.testing.kit.flows_claiming import CancelledClaims, InterruptedClaims
 from tests.flows.stores import OnEachKind, OnServers
 
 
-class TestTasks(OnServers, TaskFlows):
+class TestTasks(OnServers, TaskFlows, AwaitingFlows):
     pass
 
 
-class TestAsyncTasks(OnServers, AsyncTaskFlows):
+class TestAsyncTasks(OnServers, AsyncTaskFlows, AsyncAwaitingFlows):
     pass
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from comity.testing.kit._async.flows_awaiting import AsyncAwaitingFlows
 from comity.testing.kit._async.flows_deadlock import AsyncDeadlockFlows
 from comity.testing.kit._async.flows_leases import AsyncLeaseFlows
 from comity.testing.kit._async.flows_locks import AsyncLockFlows
@@ -9,6 +10,7 @@ from comity.testing.kit._async.flows_patterns import AsyncPatternFlows
 from comity.testing.kit._async.flows_several import AsyncSeveralFlows
 from comity.testing.kit._async.flows_state import AsyncStateFlows
 from comity.testing.kit._async.flows_tasks import AsyncTaskFlows
+from comity.testing.kit._sync.flows_awaiting import AwaitingFlows
 from comity.testing.kit._sync.flows_deadlock import DeadlockFlows
 from comity.testing.kit._sync.flows_leases import LeaseFlows
 from comity.testing.kit._sync.flows_locks import LockFlows
@@ -24,6 +26,7 @@ class AsyncFlowContract(
     AsyncDeadlockFlows,
     AsyncSeveralFlows,
     AsyncTaskFlows,
+    AsyncAwaitingFlows,
     AsyncStateFlows,
     AsyncPatternFlows,
 ):
@@ -36,6 +39,7 @@ class FlowContract(
     DeadlockFlows,
     SeveralFlows,
     TaskFlows,
+    AwaitingFlows,
     StateFlows,
     PatternFlows,
 ):

@@ -1,4 +1,4 @@
-"""Tasks as a coordinator has them: pushing, claiming, ending, waiting (rules T1-T5, X3, X5, X6)."""
+"""Tasks as a coordinator has them: pushing, claiming, ending (rules T1-T5, X3, X5, X6)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from comity import (
     AccessTier,
     BackendUnavailable,
     ClaimLost,
-    Closed,
     InvalidArgument,
     InvalidName,
     InvalidPayload,
     LimitExceeded,
     NoSuchTask,
-    SessionLost,
     TaskRefused,
     TaskStatus,
 )
@@ -40,7 +38,7 @@ class AsyncTaskFlows(AsyncFlowTests):
     async def test_leaving_the_block_completes_the_task(self, stage: AsyncFlowStage) -> None:
         ann, bob = await stage.join("ann"), await stage.join("bob")
         task = await ann.tasks.push("work", {"n": 1})
-        async with await _claimed(bob) as claim:
+        async with await claimed(bob) as claim:
             assert (claim.id, claim.queue, claim.payload, claim.attempt) == (task.id, "work", {"n": 1}, 1)
             assert claim.ensure_held() == claim.token
             assert not claim.lost
@@ -56,7 +54,7 @@ class AsyncTaskFlows(AsyncFlowTests):
         task = await ann.tasks.push("work", max_attempts=2)
         for status in (TaskStatus.READY, TaskStatus.DEAD):
             with pytest.raises(ZeroDivisionError):
-                async with await _claimed(ann):
+                async with await claimed(ann):
                     raise ZeroDivisionError("no\ngood")
             failed = await ann.tasks.get(task.id)
             assert failed is not None
@@ -66,7 +64,7 @@ class AsyncTaskFlows(AsyncFlowTests):
     async def test_a_claim_is_completed_with_a_result_or_failed_by_hand(self, stage: AsyncFlowStage) -> None:
         ann = await stage.join("ann")
         one, two = await ann.tasks.push("work", 1), await ann.tasks.push("work", 2)
-        async with await _claimed(ann) as claim:
+        async with await claimed(ann) as claim:
             await claim.complete({"sum": 3})
             await claim.complete("too late to be another result")
         done = await ann.tasks.get(one.id)
@@ -74,7 +72,7 @@ class AsyncTaskFlows(AsyncFlowTests):
         assert done.result == {"sum": 3}
         with pytest.raises(ClaimLost):
             await claim.fail("changed its mind")
-        async with await _claimed(ann) as claim:
+        async with await claimed(ann) as claim:
             assert not claim.is_last_attempt
             assert await claim.fail("not now", retry_in=500) is TaskStatus.DELAYED
             assert await claim.fail("not now") is TaskStatus.DELAYED
@@ -84,17 +82,17 @@ class AsyncTaskFlows(AsyncFlowTests):
                 claim.ensure_held()
         assert (await ann.tasks.list("work", "delayed")).tasks[0].id == two.id
         final = await ann.tasks.push("work")
-        assert await (await _claimed(ann)).fail("never", retry_in=None) is TaskStatus.DEAD
+        assert await (await claimed(ann)).fail("never", retry_in=None) is TaskStatus.DEAD
         assert [task.id for task in (await ann.tasks.list("work", TaskStatus.DEAD)).tasks] == [final.id]
 
     @rule("T3")
     async def test_a_claim_given_back_counts_no_attempt(self, stage: AsyncFlowStage) -> None:
         ann = await stage.join("ann")
         task = await ann.tasks.push("work", max_attempts=1)
-        claim = await _claimed(ann)
+        claim = await claimed(ann)
         assert await claim.give_back()
         assert not await claim.give_back()
-        async with await _claimed(ann) as again:
+        async with await claimed(ann) as again:
             assert (again.id, again.attempt, again.is_last_attempt) == (task.id, 1, True)
 
     @rule("T3", "X4")
@@ -102,7 +100,7 @@ class AsyncTaskFlows(AsyncFlowTests):
         ann = await stage.join("ann")
         faults = stage.faults(ann)
         await ann.tasks.push("work")
-        claim = await _claimed(ann)
+        claim = await claimed(ann)
         faults.lose_replies("tasks.complete", times=1)
         await claim.complete(1)
         assert (await ann.tasks.stats("work")).done == 1
@@ -112,7 +110,7 @@ class AsyncTaskFlows(AsyncFlowTests):
         ann, bob = await stage.join("ann", heartbeat_interval=0.1, deadline=0.3), await stage.join("bob")
         faults = stage.faults(ann)
         await ann.tasks.push("work")
-        claim = await _claimed(ann)
+        claim = await claimed(ann)
         faults.lose_requests("tasks.complete", times=None)
         with pytest.raises(BackendUnavailable):
             await claim.complete(1)
@@ -130,11 +128,11 @@ class AsyncTaskFlows(AsyncFlowTests):
     async def test_a_claim_is_lost_with_its_session(self, stage: AsyncFlowStage) -> None:
         ann, bob = await stage.join("ann", **SHORT), await stage.join("bob", **SHORT)
         task = await bob.tasks.push("work")
-        claim = await _claimed(ann)
+        claim = await claimed(ann)
         losses: list[ClaimLost] = []
         claim.on_lost(losses.append)
         stage.kill(ann)
-        async with await _claimed(bob, timeout=5) as again:
+        async with await claimed(bob, timeout=5) as again:
             assert (again.id, again.attempt) == (task.id, 2)
             assert again.token > claim.token
         await until(lambda: claim.lost)
@@ -147,9 +145,9 @@ class AsyncTaskFlows(AsyncFlowTests):
     async def test_a_claim_is_lost_when_its_own_time_is_over(self, stage: AsyncFlowStage) -> None:
         ann, bob = await stage.join("ann"), await stage.join("bob")
         await ann.tasks.push("work")
-        claim = await _claimed(ann, max_runtime=0.15)
+        claim = await claimed(ann, max_runtime=0.15)
         begun = time.monotonic()
-        async with await _claimed(bob, timeout=5) as again:  # the other's heart, or this wait, looks in time
+        async with await claimed(bob, timeout=5) as again:  # the other's heart, or this wait, looks in time
             assert again.attempt == 2
         assert 0.1 <= time.monotonic() - begun < 1.0
         assert claim.lost
@@ -173,10 +171,10 @@ class AsyncTaskFlows(AsyncFlowTests):
         ann = await stage.join("ann")
         await ann.tasks.push("work")
         with pytest.raises(ClaimLost):
-            async with await _claimed(ann, max_runtime=0.05) as lost:
+            async with await claimed(ann, max_runtime=0.05) as lost:
                 await until(lambda: lost.lost)
         with pytest.raises(ZeroDivisionError):
-            async with await _claimed(ann, max_runtime=0.05, timeout=5) as again:
+            async with await claimed(ann, max_runtime=0.05, timeout=5) as again:
                 await until(lambda: again.lost)
                 raise ZeroDivisionError
 
@@ -184,19 +182,19 @@ class AsyncTaskFlows(AsyncFlowTests):
     async def test_departing_gives_the_tasks_back(self, stage: AsyncFlowStage) -> None:
         ann, bob = await stage.join("ann"), await stage.join("bob")
         await bob.tasks.push("work")
-        claim = await _claimed(ann)
+        claim = await claimed(ann)
         await ann.depart()
         assert claim.lost
         with pytest.raises(ClaimLost):
             await claim.complete()
-        assert (await _claimed(bob)).attempt == 2
+        assert (await claimed(bob)).attempt == 2
 
     @rule("S13", "T4")
     async def test_mine_lists_the_claims_of_the_session(self, stage: AsyncFlowStage) -> None:
         ann, bob = await stage.join("ann"), await stage.join("bob")
         for number in range(3):
             await ann.tasks.push("work", number)
-        claims = [await _claimed(each) for each in (ann, bob, ann)]
+        claims = [await claimed(each) for each in (ann, bob, ann)]
         mine = await ann.tasks.mine()
         assert [claim.payload for claim in mine] == [0, 2]
         assert mine == [claims[0], claims[2]]
@@ -206,81 +204,6 @@ class AsyncTaskFlows(AsyncFlowTests):
             await claim.complete()
         assert (await ann.tasks.stats("work")).done == 2
         assert await ann.tasks.mine() == []
-
-    # Waiting
-
-    @rule("T5")
-    async def test_a_waiting_claim_is_woken_by_a_push(self, stage: AsyncFlowStage) -> None:
-        ann, bob = await stage.join("ann"), await stage.join("bob")
-        wait = await _waiting(stage, bob)
-        begun = time.monotonic()
-        task = await ann.tasks.push("work")
-        claim = await wait.result()
-        assert claim.id == task.id
-        assert time.monotonic() - begun < 1.0
-        await claim.complete()
-
-    @rule("T5")
-    async def test_each_of_many_waiting_claims_is_woken_once(self, stage: AsyncFlowStage) -> None:
-        ann = await stage.join("ann")
-        others = [await stage.join(f"other {number}") for number in range(3)]
-        waits = [await _waiting(stage, other) for other in others for _ in range(2)]
-        tasks = [await ann.tasks.push("work", number) for number in range(6)]
-        claims = [await wait.result() for wait in waits]
-        assert sorted(claim.payload for claim in claims) == list(range(6))
-        assert {claim.id for claim in claims} == {task.id for task in tasks}
-
-    @rule("T5")
-    async def test_a_waiting_claim_takes_what_comes_due(self, stage: AsyncFlowStage) -> None:
-        ann, bob = await stage.join("ann"), await stage.join("bob")
-        wait = await _waiting(stage, bob)
-        begun = time.monotonic()
-        await ann.tasks.push("work", delay=0.2)
-        claim = await wait.result()
-        assert 0.15 < time.monotonic() - begun < 1.2
-        await claim.fail("again", retry_in=0.1)
-        assert (await _claimed(bob, timeout=5)).attempt == 2
-
-    @rule("T1", "T5")
-    async def test_a_waiting_claim_takes_what_is_no_longer_blocked(self, stage: AsyncFlowStage) -> None:
-        ann, bob = await stage.join("ann"), await stage.join("bob")
-        first = await ann.tasks.push("first")
-        second = await ann.tasks.push("work", depends_on=[first])
-        wait = await _waiting(stage, bob)
-        async with await _claimed(ann, "first"):
-            pass
-        assert (await wait.result()).id == second.id
-
-    @rule("T5", "X3")
-    async def test_a_wait_that_times_out_leaves_nothing(self, stage: AsyncFlowStage) -> None:
-        ann, bob = await stage.join("ann"), await stage.join("bob")
-        begun = time.monotonic()
-        assert await bob.tasks.claim(["work", "other"], timeout=0.1) is None
-        assert 0.09 <= time.monotonic() - begun < 0.6
-        await ann.tasks.push("work")
-        assert (await ann.tasks.stats("work")).ready == 1
-        await _claimed(ann)
-
-    @rule("T5", "X11")
-    async def test_a_wait_outlives_an_outage(self, stage: AsyncFlowStage) -> None:
-        ann, bob = await stage.join("ann"), await stage.join("bob", deadline=0.1)
-        wait = await _waiting(stage, bob)
-        stage.faults(bob).lose_requests("tasks.claim", times=None)
-        await ann.tasks.push("work")
-        assert not wait.done
-        stage.faults(bob).mend()
-        assert (await wait.result()).attempt >= 1
-
-    @rule("X9", "T5")
-    async def test_closing_and_losing_end_a_wait(self, stage: AsyncFlowStage) -> None:
-        bob, cid = await stage.join("bob"), await stage.join("cid", **SHORT)
-        closed, lost = await _waiting(stage, bob), await _waiting(stage, cid)
-        await bob.close()
-        with pytest.raises(Closed):
-            await closed.result()
-        stage.kill(cid)
-        with pytest.raises(SessionLost):
-            await lost.result()
 
     # Pushing and asking
 
@@ -304,7 +227,7 @@ class AsyncTaskFlows(AsyncFlowTests):
         for number in range(5):
             await ann.tasks.push("work", number, batch="b")
         for _ in range(3):
-            async with await _claimed(ann) as claim:
+            async with await claimed(ann) as claim:
                 await claim.complete(claim.payload * 10)
         page = await ann.tasks.results("b", limit=2)
         rest = await ann.tasks.results("b", after=page.after)
@@ -345,7 +268,7 @@ class AsyncTaskFlows(AsyncFlowTests):
     async def test_dead_tasks_are_tried_again_or_removed(self, stage: AsyncFlowStage) -> None:
         ann = await stage.join("ann")
         task = await ann.tasks.push("work")
-        await (await _claimed(ann)).fail("no", retry_in=None)
+        await (await claimed(ann)).fail("no", retry_in=None)
         assert (await ann.tasks.retry(task)).status is TaskStatus.READY
         with pytest.raises(TaskRefused):
             await ann.tasks.retry(task.id)
@@ -360,9 +283,9 @@ class AsyncTaskFlows(AsyncFlowTests):
         ann = await stage.join("ann", max_held=1)
         for _ in range(2):
             await ann.tasks.push("work")
-        await _claimed(ann)
+        await claimed(ann)
         with pytest.raises(LimitExceeded):
-            await _claimed(ann)
+            await claimed(ann)
 
     @rule("A1")
     async def test_an_observer_may_look_but_not_work(self, stage: AsyncFlowStage) -> None:
@@ -411,10 +334,10 @@ class AsyncTaskFlows(AsyncFlowTests):
         stage.faults(ann).mend()
         await ann.tasks.push("work")
         with pytest.raises(InvalidPayload):
-            await (await _claimed(ann)).complete(object())
+            await (await claimed(ann)).complete(object())
 
 
-async def _claimed(
+async def claimed(
     me: AsyncCoordinator, queue: str = "work", *, timeout: float = 0, max_runtime: float | None = None
 ) -> AsyncClaim:
     """Claim a task that is there, or comes in time."""
@@ -426,10 +349,10 @@ async def _claimed(
 async def _do(me: AsyncCoordinator, number: int) -> None:
     """Push a task and complete it."""
     await me.tasks.push("work", number)
-    await (await _claimed(me)).complete(number)
+    await (await claimed(me)).complete(number)
 
 
-async def _waiting(stage: AsyncFlowStage, me: AsyncCoordinator, queue: str = "work") -> Any:
+async def waiting(stage: AsyncFlowStage, me: AsyncCoordinator, queue: str = "work") -> Any:
     """Let a session wait for a task beside the test; return when it stands in line."""
     before = len(me._session.claims._waiting)  # noqa: SLF001
     beside = stage.start(me.tasks.claim, queue)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -12,7 +13,6 @@ import pytest
 from comity import (
     AccessDenied,
     AccessTier,
-    BackendUnavailable,
     Conflict,
     Decision,
     InvalidArgument,
@@ -24,9 +24,11 @@ from comity import (
     Take,
 )
 from comity.model import SYSTEM_TOPIC, TopicPosition
-from comity.testing.kit._colour._sync import FlowTests, pause, until
-from comity.testing.kit._sync.stage import SHORT, FlowStage
+from comity.testing.kit._colour._sync import FlowTests, until
 from comity.testing.kit.rules import rule
+
+if TYPE_CHECKING:
+    from comity.testing.kit._sync.stage import FlowStage
 
 LONG = {"session_ttl": 5.0, "heartbeat_interval": 0.15}
 """Often heard, and patient."""
@@ -317,175 +319,3 @@ class AttachedFlows(FlowTests):
         with pytest.raises(LockTimeout):
             one.locks.acquire("lock", timeout=0.1)
         assert stage.left_over(ann) == ["bob"]
-
-
-class OutlivedFlows(FlowTests):
-    """A session lives by what is called for it, whoever began it. These take time."""
-
-    @rule("S13")
-    def test_a_detached_session_lives_by_the_calls_of_whoever_acts_for_it(self, stage: FlowStage) -> None:
-        start, bob = stage.join("ann", detached=True, **SHORT), stage.join("bob")
-        handle = start.handle
-        start.close()
-        one = stage.attach(handle)
-        lease = one.locks.acquire("lock")
-        for _ in range(6):
-            pause(0.15)
-            one.locks.holders("lock")
-        assert lease.ensure_held()
-        found = bob.sessions.get("ann")
-        assert found is not None
-        assert (found.pid, found.session_ttl) == (0, 0.6)
-        until(lambda: one.liveness is Liveness.LOST, 2.0)  # idle from here on
-        assert lease.lost
-        assert bob.sessions.get("ann") is None
-
-        def told() -> bool:
-            return [fact["reason"] for fact in stage.told("session.left")] == ["expired"]
-
-        until(told, 2.0)
-
-    @rule("S13")
-    def test_a_call_that_waits_keeps_the_session_alive_while_it_waits(self, stage: FlowStage) -> None:
-        start, bob = stage.join("ann", detached=True, **SHORT), stage.join("bob")
-        lease = bob.locks.acquire("lock")
-        one = stage.attach(start.handle)
-        wait = stage.queue(one)
-        pause(0.8)
-        assert not wait.done
-        lease.release()
-        assert (wait.result(1.0)).ensure_held()
-
-    @rule("S13")
-    def test_the_block_of_a_lease_keeps_the_session_alive_and_a_forgotten_lease_does_not(
-        self, stage: FlowStage
-    ) -> None:
-        start, bob = stage.join("ann", detached=True, **SHORT), stage.join("bob")
-        one = stage.attach(start.handle)
-        with one.locks.acquire("lock") as lease:
-            pause(0.8)
-            assert lease.ensure_held()
-        forgotten = one.locks.acquire("lock")
-        told: list[SessionLost] = []
-        one.sessions.on_lost(told.append)
-        bob.locks.acquire("lock", timeout=3.0)
-        until(lambda: told)
-        assert forgotten.lost
-
-    @rule("S13")
-    def test_an_attached_process_that_does_nothing_knows_that_others_keep_the_session_alive(
-        self, stage: FlowStage
-    ) -> None:
-        ann = stage.join("ann", **SHORT)
-        one = stage.attach(ann.handle)
-        lease = one.locks.acquire("lock")
-        pause(0.8)
-        assert one.liveness is Liveness.LIVE
-        assert lease.ensure_held()
-        assert stage.faults(one).counts["presence.look"] >= 3
-        assert lease.release()
-
-    @rule("S13", "S12")
-    def test_an_attached_process_that_reaches_nobody_gives_its_leases_up_and_releases_them_later(
-        self, stage: FlowStage
-    ) -> None:
-        ann, bob = stage.join("ann", **SHORT), stage.join("bob")
-        one = stage.attach(ann.handle, deadline=0.1)
-        lease = one.locks.acquire("lock")
-        stage.faults(one).cut()
-        until(lambda: lease.lost, 2.0)
-        assert one.liveness is Liveness.LOST
-        assert ann.liveness is Liveness.LIVE
-        assert [holder.agent_id for holder in bob.locks.holders("lock")] == ["ann"]
-        stage.faults(one).mend()
-        bob.locks.acquire("lock", timeout=3.0)
-        assert ann.liveness is Liveness.LIVE
-        with pytest.raises(SessionLost, match="attach"):
-            one.locks.mine()
-
-    @rule("S13", "L6")
-    def test_a_killed_process_that_waited_holds_nothing_for_long_though_its_session_lives(
-        self, stage: FlowStage
-    ) -> None:
-        ann, bob = stage.join("ann", **SHORT), stage.join("bob")
-        one = stage.attach(ann.handle)
-        lease = bob.locks.acquire("lock")
-        stage.queue(one)
-        stage.kill(one)
-        lease.release()
-        mine = bob.locks.acquire("lock", timeout=3.0)  # its grant was taken by nobody
-        assert mine.ensure_held()
-        assert ann.liveness is Liveness.LIVE
-        two = stage.attach(ann.handle)
-        stage.queue(two)
-        stage.kill(two)
-
-        def out_of_line() -> bool:
-            return stage.left_over(bob) == ["bob"]
-
-        until(out_of_line, 2.0)
-        assert ann.liveness is Liveness.LIVE
-
-    @rule("S13", "X11")
-    def test_a_wait_goes_on_when_it_was_out_of_reach_for_longer_than_its_place_lasts(self, stage: FlowStage) -> None:
-        ann, bob = stage.join("ann", **LONG), stage.join("bob")
-        one, two = stage.attach(ann.handle, deadline=0.1), stage.attach(ann.handle, deadline=0.1)
-        leases = [bob.locks.acquire(name) for name in ("place", "grant")]
-        waits = [stage.queue(one, "place"), stage.queue(two, "grant")]
-        for each in (one, two):
-            stage.faults(each).cut()
-        leases[1].release()  # granted, and not taken in time
-
-        def nobody_waits() -> bool:
-            return not bob.locks.contenders("place") and not bob.locks.holders("grant")
-
-        until(nobody_waits, 3.0)
-        assert not any(wait.done for wait in waits)
-        for each in (one, two):
-            stage.faults(each).mend()
-        assert (waits[1].result(2.0)).ensure_held()
-
-        def waits_again() -> bool:
-            return bool(bob.locks.contenders("place"))
-
-        until(waits_again, 2.0)
-        leases[0].release()
-        assert (waits[0].result(2.0)).ensure_held()
-
-    @rule("S13")
-    def test_taking_over_makes_the_session_ones_own(self, stage: FlowStage) -> None:
-        ann, bob = stage.join("ann", **SHORT), stage.join("bob")
-        lease, handle = ann.locks.acquire("lock"), ann.handle
-        stage.kill(ann)
-        again = stage.attach(handle, take_over=True)
-        assert again.info == ann.info
-        (mine,) = again.locks.mine()
-        assert (mine.name, mine.token) == ("lock", lease.token)
-        pause(0.8)
-        assert again.liveness is Liveness.LIVE
-        assert mine.ensure_held()
-        assert len(stage.told("session.joined")) == 2
-        again.close()
-        assert bob.sessions.get("ann") is None
-        assert [fact["reason"] for fact in stage.told("session.left")] == ["departed"]
-        with pytest.raises(SessionLost):
-            stage.attach(handle, take_over=True)
-
-    @rule("S13")
-    def test_who_takes_over_a_session_without_a_process_becomes_its_process(self, stage: FlowStage) -> None:
-        start = stage.join("ann", detached=True)
-        bob = stage.join("bob")
-        again = stage.attach(start.handle, take_over=True)
-        found = bob.sessions.get("ann")
-        assert found is not None
-        assert found.pid == again.info.pid == bob.info.pid
-        assert found == attrs.evolve(start.info, pid=found.pid, revision=1)
-
-    @rule("S13", "X3")
-    def test_taking_over_that_fails_ends_nothing(self, stage: FlowStage) -> None:
-        ann, bob = stage.join("ann"), stage.join("bob")
-        handle = ann.handle
-        with pytest.raises(BackendUnavailable):
-            stage.attach(handle, take_over=True, deadline=0.05, lose="presence.heartbeat")
-        assert bob.sessions.get("ann") is not None
-        assert (stage.attach(handle)).agent_id == "ann"
