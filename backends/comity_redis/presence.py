@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 from comity.errors import AgentIdTaken, SessionLost
@@ -20,7 +21,7 @@ from comity_redis.keys import plain
 from comity_redis.op import command, transaction
 from comity_redis.packing import pack
 from comity_redis.records import FS, Member, member, milliseconds, session
-from comity_redis.roster import BY_START, Roster
+from comity_redis.roster import Roster
 from comity_redis.sequence import Sequence
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from comity_redis.op import RedisOp, Runner
     from comity_redis.verbs import Verbs
 
+_AGENT_ID, _STARTED = operator.attrgetter("agent_id"), operator.attrgetter("started_ms")
 _SAME, _ANOTHER = 1, 0
 """What the membership is compared with the known one, by a step in which nobody is due."""
 
@@ -172,7 +174,9 @@ class RedisPresence:
                 read[record] = found
                 sessions.append(found[2])
         self._read = read
-        sessions.sort(key=BY_START)
+        # Texts and whole numbers are each sorted in a fourth of the time that pairs of them take.
+        sessions.sort(key=_AGENT_ID)
+        sessions.sort(key=_STARTED)
         roster = Roster(_version(version), *_position(end), outages, tuple(sessions))
         self._roster = roster
         return Members(roster.version, roster.epoch, roster.position, roster.sessions)

@@ -79,7 +79,7 @@ class AgentCredentials:
     tier: AccessTier = AccessTier.CONTRIBUTOR
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # half the time to make one, which a first read does for everybody
 class SessionInfo:
     """What a session tells of itself, with the times the backend's clock gave it.
 
