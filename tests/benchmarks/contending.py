@@ -27,7 +27,7 @@ def contention(server: Server, folder: Path, scale: float) -> list[Table]:
 
 def _contended(server: Server, folder: Path, count: int, scale: float) -> Table:
     urls = addresses(server, folder, (OURS, PYTHON_REDIS_LOCK, REDIS_PY, TOOZ, EMBEDDED, TOOZ_FILE))
-    seconds, turns = max(2.0 * scale, 0.3), {kind: [0] * count for kind in urls}
+    seconds, turns = max(1.5 * scale, 0.3), {kind: [0] * count for kind in urls}
     longest, errors = dict.fromkeys(urls, 0.0), dict.fromkeys(urls, 0)
     locked: list[str] = []
     spans = 0

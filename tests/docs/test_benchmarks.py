@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from tests.benchmarks import page
+from tests.benchmarks import page, peers
 from tests.benchmarks.goals import Goal, markdown
 from tests.benchmarks.timing import Figure, Table
+
+if TYPE_CHECKING:
+    import pytest
 
 RUN = json.loads((page.FOLDER / page.RUN).read_text(encoding="utf-8"))
 SHOWN = (page.FOLDER / page.PAGE).read_text(encoding="utf-8")
@@ -40,3 +44,15 @@ def test_a_goal_is_held_at_its_limit_and_not_beyond() -> None:
     assert Goal("a", "turns", 0.96, 0.95, least=True).held
     assert not Goal("a", "turns", 0.94, 0.95, least=True).held
     assert "**not held**" in markdown([Goal("a", "p99", 2.1, 2.0, "ms")])
+
+
+def test_a_peer_that_was_not_there_is_named_on_the_page() -> None:
+    assert "Not installed there, and so not compared with: tooz, files." in page.figures(
+        {**RUN, "absent": ["tooz, files"]}
+    )
+
+
+def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(peers.MODULES, peers.TOOZ, "no_such_module")
+    assert peers.TOOZ in peers.absent()
+    assert peers.present([peers.OURS, peers.TOOZ, peers.REDIS_PY]) == [peers.OURS, peers.REDIS_PY]
