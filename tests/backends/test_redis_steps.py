@@ -103,6 +103,35 @@ def test_nothing_stays_of_sessions_that_expired(there: Space) -> None:
     assert there.left() == {}
 
 
+@rule("L13", "X11")
+@pytest.mark.parametrize("name", ["lock", "area/", "area/lock"])
+def test_a_request_whose_record_the_server_lost_does_not_wait_for_itself(there: Space, name: str) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    held = stage.hold(ann, name)
+    waiting = stage.request(bob, name, wait=True, flow="thread")
+    assert isinstance(stage.acquire(waiting), Queued)
+    there.client.hdel(there.keys.prefix + "ids", waiting.request_id)  # its place in line is still there
+    assert isinstance(stage.acquire(waiting), Queued)
+    stage.release(held)
+    assert stage.holding(name) == [waiting.request_id]
+
+
+@rule("L2", "X7")
+def test_the_last_token_outlives_a_request_for_any_of_several_whose_record_was_lost(there: Space) -> None:
+    stage, key = there.stage, there.keys.prefix + "locks"
+    ann, bob = stage.session("ann"), stage.session("bob")
+    stage.hold(ann, "a")
+    stage.hold(ann, "b")
+    lost = stage.wait(bob, ("a", "b"), any_of=True, flow="thread")
+    there.client.hdel(there.keys.prefix + "ids", lost.request_id)
+    waiting = stage.wait(bob, "a", flow="thread")
+    assert there.client.hget(key, "")
+    assert stage.token(stage.hold(bob, "c")) > 0
+    stage.run(stage.backend.locks.withdraw(bob, waiting.request_id, keep=False))
+    assert there.client.hget(key, "")
+
+
 @rule("L2", "L11", "X4")
 def test_the_last_token_outlives_a_request_for_any_of_several_that_asks_again_and_gives_up(there: Space) -> None:
     stage, key = there.stage, there.keys.prefix + "locks"

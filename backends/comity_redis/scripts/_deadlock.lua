@@ -29,7 +29,7 @@ local function each_obstacle_around(w, want, visit)
   local line, seen = {}, {}
   areas().walk_around(want.name, function(other)
     if other.key >= w.key then return NEXT end
-    if conflicts(want, other) then
+    if other.gid ~= w.gid and conflicts(want, other) then
       local known = seen[other.gid]
       if not known then
         known = other
@@ -61,7 +61,7 @@ local function each_obstacle(w, want, visit)
     local members = call('ZREVRANGEBYLEX', QUEUE, till, '[' .. want.name .. FS, 'LIMIT', 0, 4)
     for _, text in ipairs(members) do
       local other = waiter(text)
-      if other and lives(other.o) and not unplaced(other) and conflicts(want, other) then
+      if other and other.gid ~= w.gid and lives(other.o) and not unplaced(other) and conflicts(want, other) then
         if visit(other) or (other.flow ~= '' and other.mode == 'x' and other.kind ~= 'o') then return end
       end
     end

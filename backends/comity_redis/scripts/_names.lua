@@ -176,6 +176,7 @@ end
 
 local function save(s)
   s.unsaved = false
+  if s.name == '' then return end -- what stands there is the counter
   if s.bad then corrupt() end
   s.bad = false
   local held = #s.holders + #s.lapsed > 0

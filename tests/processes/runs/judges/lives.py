@@ -98,8 +98,11 @@ def left_over(history: History) -> Iterator[Violation]:
     joined = _told(history, "session.joined")
     for note in history.saw("looked"):
         session = (note.facts["who"], note.facts["started"])
-        if len(joined.get(session, ())) > 1:
+        lives = joined.get(session, ())
+        if len(lives) > 1:
             continue  # there is another one that began in the same millisecond
+        if history.lost_data(lives[0].at if lives else 0, note.at):
+            continue  # what says that it is the session's own may be what was lost
         held = [token for token in note.facts["tokens"] if of.get(token) == session]
         if held or note.facts["key"]:
             what = f"tokens {held}" if held else "its key"
