@@ -267,6 +267,7 @@ class Holdings:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._leases: dict[str, LeaseState] = {}
+        self._adopted: set[str] = set()
         self._waiters: dict[str, Waiter] = {}
         self._early: OrderedDict[str, Granted] = OrderedDict()
         self._early_losses: OrderedDict[str, tuple[str, str]] = OrderedDict()
@@ -278,6 +279,8 @@ class Holdings:
         """Register a fresh grant; a loss that was heard of before counts."""
         with self._guard:
             self._leases[lease.request_id] = lease
+            if lease.adopted:
+                self._adopted.add(lease.request_id)
             loss = self._early_losses.pop(lease.request_id, None)
         if loss is not None:
             lease.lose(*loss)
@@ -285,7 +288,9 @@ class Holdings:
     def remove(self, lease: LeaseState) -> None:
         """Forget a lease that was released or whose loss was told."""
         if lease.lapsed:
-            self._leases.pop(lease.request_id, None)
+            with self._guard:
+                self._leases.pop(lease.request_id, None)
+                self._adopted.discard(lease.request_id)
         else:
             self.drop(lease.request_id)
 
@@ -293,6 +298,7 @@ class Holdings:
         """Forget a request that is over for its flow: released, lost, withdrawn, or never had."""
         with self._guard:
             self._leases.pop(request_id, None)
+            self._adopted.discard(request_id)
             _remember(self._over, request_id, None, _MAX_OVER)
 
     def leases(self) -> list[LeaseState]:
@@ -321,7 +327,7 @@ class Holdings:
     @property
     def adopted(self) -> bool:
         """Whether there are leases here that another process may release without a word."""
-        return any(lease.adopted for lease in self.leases())
+        return bool(self._adopted)  # each heartbeat asks, which is to cost the same whatever is held
 
     @property
     def waiting(self) -> bool:

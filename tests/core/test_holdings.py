@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from unittest.mock import Mock
 
-from comity.holdings import Holdings
-from comity.model import Granted
+from comity.holdings import Holdings, LeaseState
+from comity.model import Granted, Mode, SessionRef, Want
 from comity.testing.kit.rules import rule
 
 
@@ -32,3 +33,27 @@ def test_early_wake_ups_of_requests_nobody_waits_for_are_bounded() -> None:
         holdings.grant(f"r{number}", Granted(number))
     assert holdings.await_grant("r0", threading.Event(), 0.0).granted is None
     assert holdings.await_grant("r999", threading.Event(), 0.0).granted == Granted(999)
+
+
+def _lease(request_id: str, *, adopted: bool) -> LeaseState:
+    clock = Mock(spec=["now", "why_over", "told_lost"])
+    lease = LeaseState(clock, SessionRef("ann", "i"), request_id, (Want("x", Mode.EXCLUSIVE),), 1, None, "flow")
+    lease.adopted = adopted
+    return lease
+
+
+def test_there_are_adopted_leases_while_one_of_them_is_there() -> None:
+    holdings = Holdings()
+    own, adopted, another = _lease("r1", adopted=False), _lease("r2", adopted=True), _lease("r3", adopted=True)
+    another.lapsed = True
+    told = []
+    for step in (
+        lambda: holdings.add(own),
+        lambda: holdings.add(adopted),
+        lambda: holdings.add(another),
+        lambda: holdings.remove(another),
+        lambda: holdings.drop("r2"),
+    ):
+        step()
+        told.append(holdings.adopted)
+    assert told == [False, True, True, True, False]
