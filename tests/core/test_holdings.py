@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 from comity.holdings import Holdings, LeaseState
 from comity.model import Granted, Mode, SessionRef, Want
 from comity.testing.kit.rules import rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @rule("L6")
@@ -46,14 +50,15 @@ def test_there_are_adopted_leases_while_one_of_them_is_there() -> None:
     holdings = Holdings()
     own, adopted, another = _lease("r1", adopted=False), _lease("r2", adopted=True), _lease("r3", adopted=True)
     another.lapsed = True
-    told = []
-    for step in (
+    steps: tuple[Callable[[], object], ...] = (
         lambda: holdings.add(own),
         lambda: holdings.add(adopted),
         lambda: holdings.add(another),
         lambda: holdings.remove(another),
         lambda: holdings.drop("r2"),
-    ):
+    )
+    told = []
+    for step in steps:
         step()
         told.append(holdings.adopted)
     assert told == [False, True, True, True, False]
