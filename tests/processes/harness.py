@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 20.0
+_PRESSURE = Path("/proc/pressure/cpu")
+_TICK = 0.005
+_WINDOW = 100
 
 
 class Worker:
@@ -179,7 +183,11 @@ class Feed(Generic[T]):
 
 
 class StallMeter:
-    """Measures for how long this machine lets a thread oversleep: what no program on it could be faster than."""
+    """Measures for how long this machine keeps who is to run from running: what no program on it could be faster than.
+
+    That is how long a thread oversleeps, or, where Linux tells, for how much of half a second something waited for a
+    processor: a process that works is kept waiting for longer than one that wakes.
+    """
 
     def __init__(self) -> None:
         self.worst = 0.0
@@ -187,10 +195,11 @@ class StallMeter:
         self._thread = threading.Thread(target=self._measure, daemon=True)
 
     def _measure(self) -> None:
-        last = time.monotonic()
-        while not self._done.wait(0.005):
+        last, waited = time.monotonic(), deque([_waited_for_processors()], _WINDOW)
+        while not self._done.wait(_TICK):
             now = time.monotonic()
-            self.worst = max(self.worst, now - last - 0.005)
+            waited.append(_waited_for_processors())
+            self.worst = max(self.worst, now - last - _TICK, waited[-1] - waited[0])
             last = now
 
     def __enter__(self) -> Self:
@@ -200,6 +209,15 @@ class StallMeter:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
+
+
+def _waited_for_processors() -> float:
+    """Return for how many seconds, since the machine started, something was ready to run and did not; 0.0: unknown."""
+    try:
+        some = _PRESSURE.read_text().partition("\n")[0]
+    except OSError:
+        return 0.0
+    return int(some.rpartition("=")[2]) / 1e6
 
 
 def until(condition: Callable[[], object], within: float = DEADLINE, every: float = 0.005) -> None:

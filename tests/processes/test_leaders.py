@@ -136,6 +136,19 @@ class Work:
         return found
 
 
+def take_leader(observer: comity.Coordinator, workers: dict[str, Worker]) -> Worker:
+    """Wait until one of them leads, and take it out."""
+    found: list[Worker] = []
+
+    def leads() -> bool:
+        leader = workers.pop(leader_of(observer), None)
+        found.extend([leader] if leader else [])
+        return bool(found)
+
+    until(leads)
+    return found[0]
+
+
 def run_aggregation(crew: Crew, observer: comity.Coordinator, place: Place, kills: int, between: float) -> None:
     """Kill one leader after the other while tasks come to an end; nothing is lost, nothing is counted twice."""
     workers = {worker.agent_id: worker for worker in start(crew, *NAMES, folder=place.folder)}
@@ -144,7 +157,7 @@ def run_aggregation(crew: Crew, observer: comity.Coordinator, place: Place, kill
             before = work.so_far()
             until(lambda before=before: work.so_far() > before)  # type: ignore[misc]
             time.sleep(between)
-            faults.kill(workers.pop(leader_of(observer)))
+            faults.kill(take_leader(observer, workers))
             if number + 1 < kills:
                 workers[f"next {number}"] = start(crew, f"next {number}", folder=place.folder)[0]
     until(lambda: work.added_up() == work.done)
