@@ -11,8 +11,10 @@ import datetime as dt
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +104,7 @@ def measure(names: Iterable[str], scale: float) -> dict[str, Any]:
     """Print the tables of the measurements as they are made, then what was to be reached; return the run."""
     begun, servers = time.monotonic(), Servers()
     tables: list[Table] = []
+    failed: list[str] = []
     try:
         server = servers.shared()
         facts = circumstances(server)
@@ -110,10 +113,14 @@ def measure(names: Iterable[str], scale: float) -> dict[str, Any]:
             print(f"{peer} is not installed here: left out (pip install --group bench)")
         for name in names:
             since = time.monotonic()
-            with tempfile.TemporaryDirectory() as folder:
-                for table in MEASUREMENTS[name](server, Path(folder), scale):
-                    tables.append(table)
-                    print(f"\n{table.markdown()}", flush=True)
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    for table in MEASUREMENTS[name](server, Path(folder), scale):
+                        tables.append(table)
+                        print(f"\n{table.markdown()}", flush=True)
+            except Exception:  # noqa: BLE001 - minutes of other figures are not lost with one of a peer's
+                traceback.print_exc()
+                failed.append(name)
             print(f"\n({name}: {time.monotonic() - since:.0f} s)", flush=True)
     finally:
         servers.close()
@@ -126,6 +133,7 @@ def measure(names: Iterable[str], scale: float) -> dict[str, Any]:
         "scale": scale,
         "circumstances": facts,
         "absent": peers.absent(),
+        "failed": failed,
         "tables": [table.plain() for table in tables],
     }
 
@@ -148,6 +156,8 @@ def main() -> None:
         options.json.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     if options.page:
         page.write(run)
+    if run["failed"]:
+        sys.exit(f"failed: {', '.join(run['failed'])}")
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ def figures(run: Mapping[str, Any]) -> str:
     ]
     if run["absent"]:
         parts.insert(1, f"Not installed there, and so not compared with: {', '.join(run['absent'])}.")
+    if run.get("failed"):
+        parts.insert(1, f"Failed in this run, and so missing: {', '.join(run['failed'])}.")
     return "\n\n".join(parts)
 
 
