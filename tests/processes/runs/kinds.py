@@ -91,7 +91,7 @@ EXCUSES: dict[Kind, Excuse] = {
     Kind.CLOCK: Excuse(late=_A, why="times shift by the step; a session whose deadline it passes is over"),
     Kind.RESTART_EMPTY: _GONE,
     Kind.FLUSHALL: _GONE,
-    Kind.EVICTION: _GONE,
+    Kind.EVICTION: attrs.evolve(_GONE, why=f"a full server may refuse with BackendFull; {_GONE.why}"),
     Kind.FAIL_OVER: attrs.evolve(_GONE, why=f"two may take writes until all agree, and one's are lost; {_GONE.why}"),
     Kind.SLOT_MOVE: _AWAY,
     Kind.NODE_RESTART: _AWAY,

@@ -141,7 +141,8 @@ def well(history: History) -> Iterator[Violation]:
         if note.facts.get("said") not in (["Forked"], ["Closed", "Forked"], ["Closed"]) or note.facts["status"]:
             yield Violation(f"a child of {note.actor} said {note.facts}", note.at, note.at)
     kinds = Counter(call.out for call in history.calls)
-    for out in set(kinds) - EXPECTED:
+    full = {"BackendFull"} if any(strike.kind is Kind.EVICTION for strike in history.strikes) else set[str]()
+    for out in set(kinds) - EXPECTED - full:
         call = next(call for call in history.calls if call.out == out)
         yield Violation(f"{call}: {call.got}", call.begun, call.end)
 
