@@ -105,8 +105,9 @@ def contender(member: bytes, place: int) -> Contender:
 
 
 def stands(member: bytes, now_ms: int) -> bool:
-    """Tell whether a waiting request has kept its place: it has asked in time."""
-    till = int(member.split(FS)[_TILL])
+    """Tell whether a waiting request has kept its place: it has asked in time. Raises ValueError when it is none."""
+    fields = member.split(FS)
+    till = int(fields[_TILL] if len(fields) > _TILL else b"")
     return till == 0 or till > now_ms
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import statistics
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SIZES = (100, 1_000, 10_000, 100_000)
 FOREIGN = 100_000
 """Keys of other programs in the same database."""
+BLOCK = 50
+"""Steps between two looks at the clock."""
 MOST = 1.3
 """How much more a step may cost among the most sessions than among the fewest."""
 _TTL = 86_400.0
@@ -82,31 +85,35 @@ def steps(stage: Stage, sessions: list[SessionRef], draw: random.Random) -> dict
 
 
 def crowds(server: Server, sizes: tuple[int, ...] = SIZES, rounds: int = 2000, foreign: int = FOREIGN) -> list[Crowd]:
-    """Announce sessions up to each size and measure there."""
-    found, draw = [], random.Random(7)
-    stage = Stage(lambda name: RedisBackend.from_url(server.url, name), "sync")
-    with contextlib.closing(stage), server.client() as client:
+    """Fill a namespace for each size, then measure in all of them in turn; of each cost the median of many blocks."""
+    draw = random.Random(7)
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(server.client())
         with client.pipeline(transaction=False) as pipe:
             for number in range(foreign):
                 pipe.set(f"foreign:{number}", "x" * 20)
             pipe.execute()
-        sessions: list[SessionRef] = []
+        each: dict[int, float] = {}
+        every: dict[int, dict[str, Callable[[], object]]] = {}
         for size in sizes:
-            while len(sessions) < size:
-                sessions.append(
-                    stage.session(f"claude_20260120153000_{len(sessions):06d}", _TTL, capabilities=("review",))
-                )
-            each = weight(client, stage, "live", "leases", "records") / size
-            cost = {}
-            for name, step in steps(stage, sessions, draw).items():
-                for _ in range(100):
-                    step()
+            stage = stack.enter_context(
+                contextlib.closing(Stage(lambda name: RedisBackend.from_url(server.url, name), "sync"))
+            )
+            agents = (f"claude_20260120153000_{number:06d}" for number in range(size))
+            sessions = [stage.session(agent_id, _TTL, capabilities=("review",)) for agent_id in agents]
+            each[size] = weight(client, stage, "live", "leases", "records") / size
+            every[size] = steps(stage, sessions, draw)
+        taken: dict[tuple[int, str], list[float]] = {(size, name): [] for size in sizes for name in every[size]}
+        for _ in range(rounds // BLOCK):
+            for size, name in draw.sample(list(taken), len(taken)):
                 before = cpu(client)
-                for _ in range(rounds):
-                    step()
-                cost[name] = (cpu(client) - before) / rounds * 1e6
-            found.append(Crowd(size, cost, each))
-    return found
+                for _ in range(BLOCK):
+                    every[size][name]()
+                taken[size, name].append((cpu(client) - before) / BLOCK * 1e6)
+        return [
+            Crowd(size, {name: statistics.median(taken[size, name]) for name in every[size]}, each[size])
+            for size in sizes
+        ]
 
 
 def bytes_of_a_lock(server: Server, locks: int = 10_000) -> float:

@@ -111,6 +111,10 @@ FOUND: dict[str, Vandal] = {
         client.hset(keys["ids"], gid, b"\x1f" + client.hget(keys["ids"], gid).partition(b"\x1f")[2])
         for gid in (each.request_id for each in town.waiting)
     ],
+    "end of a request": lambda client, keys, town: [
+        client.hset(keys["ids"], gid, client.hget(keys["ids"], gid)[:32])
+        for gid in (each.request_id for each in town.waiting)
+    ],
     "verdict": lambda client, keys, _: client.hset(
         keys["verdicts"], "w-settled", client.hget(keys["verdicts"], "w-settled") + b"\x82"
     ),
