@@ -225,6 +225,7 @@ WRONG: dict[str, list[list[Any]]] = {
         [note("hung", 1, who="a1")],
         [note("forked", 1, said=["went through"], status=0)],
         [call("get", 1, 2, out="KeyError", key="k")],
+        [call("acquire", 1, 2, out="Deadlock", names=["x"])],
     ],
 }
 
