@@ -99,6 +99,7 @@ for _, two in ipairs(asked) do
     break
   end
 end
+serve() -- what else of the loser's lease was freed may be the winner's now
 for _, v in ipairs(new) do
   local has = '0'
   for _, h in ipairs(holders_of({name})) do
