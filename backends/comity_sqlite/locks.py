@@ -54,13 +54,13 @@ if TYPE_CHECKING:
 
 
 def _cleared(step: Step, seat: Seat | None, names: Sequence[str] = (), *, asks: bool = True) -> Seat | None:
-    """Clear the way at a request's names, or at `names` if it is not there; return what the request is then.
+    """Clear the way at `names`, else at those that a request has now; return what the request is then.
 
     `asks`: it is the request's own session that asks for it now, so it is awake and told by the answer.
     """
     if seat is not None:
         step.asker = seat.id if asks else 0
-        names = [name for name, _ in wants_of(step, seat)]
+        names = names or [name for name, _ in wants_of(step, seat)]
     if clear_the_way(step, names) and seat is not None:
         return seat_of(step, seat.request_id)
     return seat
