@@ -41,6 +41,13 @@ def test_it_exits_with_the_status_of_the_command(shell: Shell) -> None:
     assert shell("run", "--lock", "x", "/").returncode == 126
 
 
+def test_a_folder_that_may_not_be_looked_into_hides_no_missing_command(shell: Shell, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    done = shell("run", "--lock", "x", "no-such-command", PATH=f"{closed}{os.pathsep}{shell.environ['PATH']}")
+    assert (done.returncode, done.stderr) == (127, "comity: no-such-command: there is no such command\n")
+
+
 def test_the_commands_own_words_and_streams_are_left_alone(shell: Shell) -> None:
     done = shell("run", "--lock", "x", "echo", "-n", "--json", "--", "--url", "u")
     assert (done.stdout, done.stderr, done.returncode) == ("--json -- --url u", "", 0)

@@ -3,6 +3,7 @@
 import contextlib
 import enum
 import json as js
+import os
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,8 +108,9 @@ def _hold(
         child = Child(command, facts, signals)
     except OSError as error:
         lease.release()
-        status = Exit.NOT_FOUND if isinstance(error, FileNotFoundError) else Exit.CANNOT_RUN
-        return tell(type(error).__name__, f"{command[0]}: {error.strerror}", status, as_json=at.json)
+        if isinstance(error, FileNotFoundError) or _is_nowhere(command[0]):
+            return tell("FileNotFoundError", f"{command[0]}: there is no such command", Exit.NOT_FOUND, as_json=at.json)
+        return tell(type(error).__name__, f"{command[0]}: {error.strerror}", Exit.CANNOT_RUN, as_json=at.json)
     lease.on_lost(lambda _: signals.ring())
     told = False
     ended: int | None
@@ -138,3 +140,9 @@ def _tell_lost(at: Target, lease: "Lease", what_now: str) -> None:
         err(js.dumps({"warning": {"type": "LockLost", "message": message}}))
     else:
         err(f"comity: {clean(message)}")
+
+
+def _is_nowhere(name: str) -> bool:
+    """Tell whether no folder of the PATH has it. One that may not be looked into makes the error another one."""
+    found = (os.path.exists(f"{folder}{os.sep}{name}") for folder in os.get_exec_path())  # noqa: PTH110 - Path raises
+    return os.sep not in name and not any(found)
