@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comity_guard.simulation.journal import Journal
+from comity_guard.simulation.journal import Journal, read
 from comity_guard.simulation.plan import QUEUE, Plan
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _THINK = (0.005, 0.04)
 _FILES_PER_TASK = 2
 _TRIES = 40
 _HOOK_SECONDS = 20.0
-_DRAIN_SECONDS = 8.0
+_DRAIN_SECONDS = 30.0
 _QUIET_ROUNDS = 3
 
 
@@ -98,6 +98,7 @@ class Agent:
             self._task()
             self._write_to_a_peer()
             self.hook("Stop", stop_hook_active=False)
+        self.journal.write("stopped", agent=self.name)
         self._drain()
         self.hook("SessionEnd", reason="other")
         if self.me is not None:
@@ -209,12 +210,18 @@ class Agent:
             self.journal.write("sent", message=text, to=to)
 
     def _drain(self) -> None:
-        """Go on with empty turns until nothing more has come for a while after the others have stopped."""
-        quiet = 0
+        """Go on with empty turns until all have stopped writing, and nothing more has come for a while since."""
+        quiet, all_stopped = 0, False
         while self.plan.guarded and quiet < _QUIET_ROUNDS and self.plan.left > -_DRAIN_SECONDS:
+            all_stopped = all_stopped or self._all_have_stopped()  # looked at before the mail is
             answer = self.hook("UserPromptSubmit", prompt="anything new?")
-            quiet = 0 if _MESSAGE.search(str(answer.get("additionalContext", ""))) else quiet + 1
+            is_news = _MESSAGE.search(str(answer.get("additionalContext", "")))
+            quiet = 0 if is_news or not all_stopped else quiet + 1
             time.sleep(0.3)
+
+    def _all_have_stopped(self) -> bool:
+        stopped = {fact["agent"] for fact in read(self.plan.folder) if fact["what"] == "stopped"}
+        return len(stopped) == self.plan.agents
 
 
 def _replace(path: Path, text: str) -> None:
