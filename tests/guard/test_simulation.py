@@ -30,7 +30,7 @@ def test_without_the_guard_updates_are_lost_and_with_it_none_also_across_kills(t
     assert harmed.lost_edits > 0
     assert harmed.mixed_commits > 0
     assert harmed.repeated_tasks > 0
-    story = run(tmp_path, url, guarded=True, seconds=8.0, kills=2)
+    story = run(tmp_path, url, guarded=True, seconds=6.0, kills=2)
     safe = count(story.plan)
     assert {kill[:5] for kill in story.kills} == {"host", "agent"}
     assert safe.harm == 0, safe
