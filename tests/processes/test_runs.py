@@ -21,7 +21,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "explanation"
 
 
 @rule("X1", "X4", "X5", "X10", "X11", "S8", "L1", "L2", "L5", "L6", "L8", "E2", "G1", "K1", "K4", "T2", "T4", "B1")
-@pytest.mark.parametrize("store", [pytest.param("sqlite", marks=pytest.mark.slow), "redis 7.0"])
+@pytest.mark.parametrize("store", ["sqlite", "redis 7.0"])
 def test_a_short_run_of_faults_breaks_no_rule(store: str, tmp_path: Path) -> None:
     report = Run(store, 1, tmp_path, actors=3, ttl=1.0).go(8, pause=0.1)
     assert report.violations == {}, str(report)
