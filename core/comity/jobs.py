@@ -15,7 +15,7 @@ from comity.names import check_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from comity.holdings import LeaseState
+    from comity.lease_state import LeaseState
 
 SHORTEST_INTERVAL = 0.01
 _LONGEST_ERROR = 500

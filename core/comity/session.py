@@ -20,7 +20,7 @@ from comity.calls import Calls
 from comity.claims import Claims
 from comity.comparing import UNKNOWN
 from comity.errors import ClaimLost, Closed, Forked, LockLost, NotAnnounced, SessionLost
-from comity.holdings import Holdings, Known, LeaseState
+from comity.holdings import Holdings, Known
 from comity.model import Announcement, Ended, Liveness
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from comity.claims import ClaimState
     from comity.dispatch import Dispatcher
+    from comity.lease_state import LeaseState
     from comity.model import AccessTier, Announced, Beat, Own, Renewed, SessionInfo, SessionRef
     from comity.ops import Op
     from comity.plugins import PluginHost

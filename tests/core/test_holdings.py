@@ -6,7 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
-from comity.holdings import Holdings, LeaseState
+from comity.holdings import Holdings
+from comity.lease_state import LeaseState
 from comity.model import Granted, Mode, SessionRef, Want
 from comity.testing.kit.rules import rule
 

@@ -11,7 +11,7 @@ from comity.jobs import Roster, Turn, check_jobs
 from comity.model import JobReport
 
 if TYPE_CHECKING:
-    from comity.holdings import LeaseState
+    from comity.lease_state import LeaseState
 
 
 class Chore:

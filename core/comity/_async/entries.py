@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from comity._async.leases import check_ttl
 from comity.errors import ComityError, FenceRefused, InvalidArgument, StateConflict
-from comity.holdings import LeaseState
+from comity.lease_state import LeaseState
 from comity.logs import corrupt
 from comity.model import Fence, Fenced, Mismatch, Mode, StateWrite
 from comity.payloads import encode

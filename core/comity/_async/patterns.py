@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from comity._async.entries import AsyncEntries
     from comity._async.space import AsyncSpace
-    from comity.holdings import LeaseState
+    from comity.lease_state import LeaseState
     from comity.model import SessionRef
     from comity.state import StateEntry
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from comity.comparing import became
 from comity.errors import ComityError, InvalidArgument, LockLost
-from comity.holdings import LeaseState
+from comity.lease_state import LeaseState
 from comity.model import Ended
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from comity._sync.entries import Entries
     from comity._sync.space import Space
-    from comity.holdings import LeaseState
+    from comity.lease_state import LeaseState
     from comity.model import SessionRef
     from comity.state import StateEntry
 

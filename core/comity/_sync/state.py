@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from comity._sync.entries import Entries
     from comity._sync.space import Space
-    from comity.holdings import LeaseState
+    from comity.lease_state import LeaseState
     from comity.state import StateEntry
 
 _MOST = 10_000
