@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from tests.processes.runs.book import Book, Call, History, Note, Step, Strike
@@ -257,6 +258,14 @@ def test_what_is_excused_is_not_found() -> None:
     free = [*lease(1.0, 1.5), *QUEUED]
     assert list(JUDGES["no lock is free while somebody waits"](history([*free, strike(Kind.RESET, 1, 1, "a2")]))) == []
     assert list(JUDGES["no lock is free while somebody waits"](history([*free, strike(Kind.RESET, 1, 1, "a3")])))
+
+
+def test_a_name_is_not_free_while_one_has_it_that_was_stopped_and_never_knew() -> None:
+    parts = [*lease(1.0, 1.5), *QUEUED]
+    unheard = note("told", 1.9, actor="auditor", type="lock.lost", name="x", token=int(1.5 * US), agent_id="a9")
+    later = attrs.evolve(unheard, facts={**unheard.facts, "token": int(1.8 * US)})
+    assert list(JUDGES["no lock is free while somebody waits"](history([*parts, unheard]))) == []
+    assert list(JUDGES["no lock is free while somebody waits"](history([*parts, later])))
 
 
 def test_a_history_is_read_as_it_was_written_and_the_shortest_window_comes_first(tmp_path: Path) -> None:

@@ -76,12 +76,13 @@ def idle(history: History) -> Iterator[Violation]:
     """No name is free while somebody waits for it: the step that frees it has the next holder (L5, L6)."""
     for name, turns in by_name(history).items():
         waiting = waits(history, name)
-        for number, hold in enumerate(turns):
+        granted = sorted({*_lost_unheard(history, name), *(each.token for each in turns)})
+        for hold in turns:
             freed_us = _freed_us(hold)
             if freed_us is None or _others_hold(turns, hold, freed_us):
                 continue
-            following = next((each for each in turns[number + 1 :] if each.token > hold.token), None)
-            if following is not None and following.token - freed_us <= _FREE_US:
+            following = next((token for token in granted if token > hold.token), None)
+            if following is not None and following - freed_us <= _FREE_US:
                 continue
             for wait in waiting:
                 span = _waited_on(wait, hold, freed_us, following)
@@ -90,14 +91,24 @@ def idle(history: History) -> Iterator[Violation]:
                 yield Violation(f"{name} was free after {hold.release}, and {wait.call} waited", *span)
 
 
-def _waited_on(wait: Wait, hold: Hold, freed_us: int, following: Hold | None) -> tuple[int, int] | None:
-    """Return between which moments a request stood in line, by the store's clock, for a name that was free."""
+def _lost_unheard(history: History, name: str) -> Iterator[int]:
+    """Return the tokens of which only their loss was told: whoever had it was stopped, and never knew."""
+    for note in history.saw("told"):
+        if note.facts["type"] == "lock.lost" and covers(note.facts["name"], name):
+            yield int(note.facts["token"])
+
+
+def _waited_on(wait: Wait, hold: Hold, freed_us: int, following: int | None) -> tuple[int, int] | None:
+    """Return between which moments a request stood in line, by the store's clock, for a name that was free.
+
+    `following`: the token of whoever had it next.
+    """
     assert hold.release is not None
     if wait.call is hold.taken or wait.left_us is None or not wait.queued_us < freed_us < wait.left_us:
         return None
     if wait.queued_ns > hold.release.begun or wait.call.end < hold.release.begun:
         return None
-    if wait.left_us - freed_us <= _FREE_US or (following is not None and following.token > wait.left_us):
+    if wait.left_us - freed_us <= _FREE_US or (following is not None and following > wait.left_us):
         return None  # it left at once, or before anybody came
     return hold.release.begun, wait.call.end
 
