@@ -157,13 +157,18 @@ class Holdings:
         self.hints.tell_all()
 
     def lose(self, request_id: str, reason: str, name: str = "") -> None:
-        """Mark one lease lost for one of its names, also a lease that its flow has not registered yet."""
+        """Mark one lease lost for one of its names, also a lease that its flow has not registered yet.
+
+        Who still waits for it was never told that it was granted, and asks.
+        """
         with self._guard:
-            lease = self._leases.get(request_id)
+            lease, waiter = self._leases.get(request_id), self._waiters.get(request_id)
             if lease is None:
                 _remember(self._early_losses, request_id, (reason, name))
         if lease is not None:
             lease.lose(reason, name)
+        elif waiter is not None:
+            waiter.flag.set()
 
     def lose_all(self, reason: str) -> None:
         """Mark every lease lost and wake every waiter: the session is over."""

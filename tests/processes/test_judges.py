@@ -268,6 +268,14 @@ def test_a_name_is_not_free_while_one_has_it_that_was_stopped_and_never_knew() -
     assert list(JUDGES["no lock is free while somebody waits"](history([*parts, later])))
 
 
+def test_an_area_is_not_free_while_one_has_something_in_it() -> None:
+    area = [*lease(1.0, 1.5, names=["x/"]), *lease(2.0, 3.0, actor="a2", asked=1.2, names=["x/"])]
+    below = lease(1.1, 1.99, actor="a3", names=["x/y"], mode="shared")
+    beside = lease(1.1, 1.99, actor="a3", names=["y/x"], mode="shared")
+    assert list(JUDGES["no lock is free while somebody waits"](history([*area, *below]))) == []
+    assert list(JUDGES["no lock is free while somebody waits"](history([*area, *beside])))
+
+
 def test_a_history_is_read_as_it_was_written_and_the_shortest_window_comes_first(tmp_path: Path) -> None:
     book = Book(tmp_path, "a1", 1)
     with book.call("get", key="k") as got:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tests.processes.runs.book import Violation
-from tests.processes.runs.judges.leases import by_name, covers
+from tests.processes.runs.judges.leases import by_name, covers, holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,12 +74,14 @@ def overtaken(history: History) -> Iterator[Violation]:
 
 def idle(history: History) -> Iterator[Violation]:
     """No name is free while somebody waits for it: the step that frees it has the next holder (L5, L6)."""
+    every = holds(history)
     for name, turns in by_name(history).items():
         waiting = waits(history, name)
+        below = [hold for hold in every if any(covers(name, held) for held in hold.names)]
         granted = sorted({*_lost_unheard(history, name), *(each.token for each in turns)})
         for hold in turns:
             freed_us = _freed_us(hold)
-            if freed_us is None or _others_hold(turns, hold, freed_us):
+            if freed_us is None or _others_hold([*turns, *below], hold, freed_us):
                 continue
             following = next((token for token in granted if token > hold.token), None)
             if following is not None and following - freed_us <= _FREE_US:
@@ -131,10 +133,10 @@ def _freed_us(hold: Hold) -> int | None:
 
 
 def _others_hold(turns: list[Hold], hold: Hold, freed_us: int) -> bool:
-    """Tell whether another one may have held it beside: a reader, or one of whose end nothing is known."""
+    """Tell whether another one may have held it beside: a reader, one below, or one of whose end nothing is known."""
     assert hold.release is not None
     return any(
-        each is not hold
+        each.token != hold.token
         and each.token < freed_us
         and hold.release.begun - each.taken.begun < 60 * _S
         and (each.release is None or not each.kept or each.release.end > hold.release.begun)

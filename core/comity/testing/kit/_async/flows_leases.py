@@ -136,6 +136,19 @@ class AsyncLeaseFlows(AsyncFlowTests):
         (fact,) = await stage.told("lock.lost")
         assert (fact["name"], fact["agent_id"], fact["token"], fact["by"]) == ("lock", "ann", lease.token, "bob")
 
+    @rule("L6", "L8")
+    async def test_a_waiter_that_is_preempted_before_it_heard_of_its_grant_is_told(self, stage: AsyncFlowStage) -> None:
+        ann, bob = await stage.join("ann"), await stage.join("bob")
+        lease = await ann.locks.acquire("lock")
+        wait = await stage.queue(bob, timeout=None)
+        bob._space.session.holdings.grant = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001 - it is deaf to it
+        await lease.release()
+        granted = await ann.locks.holder("lock")
+        assert granted is not None
+        await ann.locks.preempt("lock", granted.token)
+        with pytest.raises(LockLost):
+            await wait.result(1.0)
+
     @rule("L8")
     async def test_a_holder_that_hears_nothing_is_told_by_its_next_heartbeat(self, stage: AsyncFlowStage) -> None:
         ann, bob = await stage.join("ann", heartbeat_interval=0.2), await stage.join("bob")

@@ -136,6 +136,19 @@ class LeaseFlows(FlowTests):
         (fact,) = stage.told("lock.lost")
         assert (fact["name"], fact["agent_id"], fact["token"], fact["by"]) == ("lock", "ann", lease.token, "bob")
 
+    @rule("L6", "L8")
+    def test_a_waiter_that_is_preempted_before_it_heard_of_its_grant_is_told(self, stage: FlowStage) -> None:
+        ann, bob = stage.join("ann"), stage.join("bob")
+        lease = ann.locks.acquire("lock")
+        wait = stage.queue(bob, timeout=None)
+        bob._space.session.holdings.grant = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001 - it is deaf to it
+        lease.release()
+        granted = ann.locks.holder("lock")
+        assert granted is not None
+        ann.locks.preempt("lock", granted.token)
+        with pytest.raises(LockLost):
+            wait.result(1.0)
+
     @rule("L8")
     def test_a_holder_that_hears_nothing_is_told_by_its_next_heartbeat(self, stage: FlowStage) -> None:
         ann, bob = stage.join("ann", heartbeat_interval=0.2), stage.join("bob")
