@@ -11,17 +11,20 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from comity.hints import Hints
+from comity.model import overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from comity.lease_state import LeaseState
-    from comity.model import Granted, Loss, Own
+    from comity.model import Granted, Link, Loss, Own, SessionRef
 
 T = TypeVar("T")
 
 _MAX_EARLY = 256
 """Wake-ups kept for requests nobody waits for yet (or any more: the flow gave up)."""
+_MAX_LAPSED = 1_000
+"""Leases remembered whose own time is over here, and maybe not yet in the store."""
 _MAX_OVER = 10_000
 """Requests remembered that are over for their flow, should the store come back with an earlier state."""
 
@@ -79,11 +82,13 @@ class Holdings:
         self.hints = Hints()
         """Who waits for something else than a grant."""
         self._over: OrderedDict[str, None] = OrderedDict()
+        self._lapsed: OrderedDict[str, LeaseState] = OrderedDict()
 
     def add(self, lease: LeaseState) -> None:
         """Register a fresh grant; a loss that was heard of before counts."""
         with self._guard:
             self._leases[lease.request_id] = lease
+            self._lapsed.pop(lease.request_id, None)
             if lease.adopted:
                 self._adopted.add(lease.request_id)
             loss = self._early_losses.pop(lease.request_id, None)
@@ -96,6 +101,7 @@ class Holdings:
             with self._guard:
                 self._leases.pop(lease.request_id, None)
                 self._adopted.discard(lease.request_id)
+                _remember(self._lapsed, lease.request_id, lease, _MAX_LAPSED)
         else:
             self.drop(lease.request_id)
 
@@ -114,6 +120,22 @@ class Holdings:
         """Return the standing leases of a flow on a name, or on an area that covers it."""
         mine = (lease for lease in self.leases() if lease.flow == flow and lease.mode_of(name) is not None)
         return [lease for lease in mine if not lease.lost]
+
+    def lapsed(self, ref: SessionRef, cycle: Sequence[Link]) -> list[LeaseState]:
+        """Return the leases that close a cycle by the store's word, and whose own time is over by the clock here."""
+        self.expire()
+        pairs = zip(cycle, (*cycle[1:], cycle[0]), strict=True)
+        ways = [(before.name, link.flow) for before, link in pairs if link.agent_id == ref.agent_id]
+        return [
+            lease
+            for lease in list(self._lapsed.values())
+            if lease.grant.session == ref
+            and any(flow == lease.flow and overlap(name, way) for way, flow in ways for name in lease.names)
+        ]
+
+    def forget_lapsed(self, request_id: str) -> None:
+        """Forget a lease whose own time is over: it ended in the store as well, or another process has renewed it."""
+        self._lapsed.pop(request_id, None)
 
     def await_grant(self, request_id: str, flag: Settable, now: float) -> Waiter:
         """Register a wait; a wake-up that came before it counts."""
@@ -163,7 +185,7 @@ class Holdings:
         """
         with self._guard:
             lease, waiter = self._leases.get(request_id), self._waiters.get(request_id)
-            if lease is None:
+            if lease is None and self._lapsed.pop(request_id, None) is None:
                 _remember(self._early_losses, request_id, (reason, name))
         if lease is not None:
             lease.lose(reason, name)

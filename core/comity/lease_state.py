@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from comity.model import SessionRef
 
+TAKING = 1
+"""The number of a renewal by which a wait takes what it was granted: smaller than any of a lease's own."""
 _OWN_BITS = 16
 """Bits of a renewal's number that tell whose it is; those above count."""
 
@@ -192,6 +194,14 @@ class LeaseState:
             if expires_at is not None:
                 self._expires_at = expires_at if self._expires_at is None else min(expires_at, self._expires_at)
             return self._renewal
+
+    @property
+    def last_renewal(self) -> int:
+        """The number of a renewal that lets it end, unless another process that acts for the session has renewed it.
+
+        It is larger than the last one of this process, by the least there is; another process counts on from that.
+        """
+        return max(self._renewal, TAKING) + 1
 
     def extend(self, expires_at: float | None) -> None:
         """Set the local deadline of its own ttl."""

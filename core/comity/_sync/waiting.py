@@ -10,6 +10,7 @@ import attrs
 
 from comity._colour._sync import Flag
 from comity.errors import BackendUnavailable, Deadlock, LockLost, LockTimeout
+from comity.lease_state import TAKING
 from comity.model import PLACE_LOST, Deadlocked, Ended, Granted, Queued
 from comity.names import OWN_KEYS
 from comity.seam import UNDO_SECONDS
@@ -18,18 +19,21 @@ if TYPE_CHECKING:
     from comity._sync.conflicts import Contender
     from comity._sync.space import Space
     from comity.holdings import Settable, Waiter
-    from comity.model import Answer, Held, Holder, LockRequest
+    from comity.model import Answer, Held, Holder, Link, LockRequest
 
 _UNHEARD_PAUSE = 0.25
 """How often a waiter asks while no wake-ups are heard."""
+_SHORTEST_TTL_MS = 1
+_SOON = 0.002
+"""By then a lease is over that lasts for so short."""
+_SETTLED_AT_ONCE = 16
+"""So many steps that are open does a flow carry itself; the rest is left to the heart."""
 _MARGIN = 0.001
 _LISTENING_WAIT = 2.0
 _WAY_OUT = "release what you hold before you wait, or take locks in the same order everywhere"
 _TAKEN_AWAY = "it was taken away before it was noticed"
 _HEARD_WITHIN = 3
 """Intervals for which the place of an attached process in line lasts, and in which it takes what was granted to it."""
-_TAKING = 1
-"""The number of that renewal: smaller than any of a lease's own (`LeaseState.next_renewal`)."""
 
 
 class Wait:
@@ -54,6 +58,8 @@ class Wait:
         """Whether it has stood in the queue."""
         self.told: Settable | None = None
         """Set when it stands in the queue."""
+        self._is_sure, self._ask_in = False, 0.0
+        """Whether a cycle was found before with nothing open here; in how many seconds to ask about it again."""
 
     @property
     def request(self) -> LockRequest:
@@ -140,8 +146,8 @@ class Wait:
                 granted = self._contend()
                 if granted is not None:
                     return granted, sent
-                if isinstance(answer, Deadlocked) and not self._in_doubt():
-                    raise Deadlock(answer.cycle[0].name, answer.cycle, _WAY_OUT)
+                if isinstance(answer, Deadlocked):
+                    self._ask_in = self._doubt(answer.cycle)
                 if self._left() <= 0:
                     return self._leave(), sent
             if self._request.wait:
@@ -155,12 +161,47 @@ class Wait:
                 return told, sent
             answer, sent = self._ask()
 
-    def _in_doubt(self) -> bool:
-        """Whether what is held by the store's word may be over; whoever gave it up before does so again soon."""
-        session = self._space.session
-        if not session.sure:
-            self._space.heart.poke()
-        return session.doubtful
+    def _doubt(self, cycle: tuple[Link, ...]) -> float:
+        """Say in how many seconds to ask again after a cycle was found, or raise `Deadlock` when it stands.
+
+        The store may still have what is over by what is known here: then there may be no cycle. What this process
+        gave up is ended in the store first.
+        """
+        space = self._space
+        if not space.session.sure:
+            space.heart.poke()
+        if space.session.doubtful:
+            return _UNHEARD_PAUSE
+        for op in space.seam.unsettled.all()[:_SETTLED_AT_ONCE]:
+            self._is_sure = False
+            if not space.seam.settle(op):
+                return _UNHEARD_PAUSE
+        try:
+            if self._end_lapsed(cycle):
+                self._is_sure = False
+                return _SOON
+        except BackendUnavailable:
+            return _UNHEARD_PAUSE
+        if self._is_sure:
+            raise Deadlock(cycle[0].name, cycle, _WAY_OUT)
+        self._is_sure = True  # the answer may be older than the end of what was still open then
+        return 0.0
+
+    def _end_lapsed(self, cycle: tuple[Link, ...]) -> bool:
+        """End leases of this cycle in the store whose own time is over here, where it counts from an earlier moment.
+
+        Tell whether there were any. One that another process of the session has renewed stands.
+        """
+        space, ref = self._space, self._request.session
+        found = False
+        for lease in space.session.holdings.lapsed(ref, cycle):
+            found = True
+            number = lease.last_renewal
+            op = space.backend.locks.renew(ref, lease.request_id, number, _SHORTEST_TTL_MS)
+            answer = space.seam.run(op, self._budget())
+            if isinstance(answer, Ended) or answer.renewal != number:
+                space.session.holdings.forget_lapsed(lease.request_id)
+        return found
 
     def _take_note(self, answer: Queued | Held | Deadlocked) -> None:
         """Keep who holds, and tell that it stands in line."""
@@ -173,7 +214,7 @@ class Wait:
     def _pause(self, answer: Answer | None) -> float:
         """Return the seconds after which to ask again if nothing wakes this wait."""
         if not isinstance(answer, Queued):
-            return _UNHEARD_PAUSE
+            return self._ask_in if isinstance(answer, Deadlocked) else _UNHEARD_PAUSE
         pause = answer.retry_ms / 1000 + _MARGIN if self._space.ear.listening else _UNHEARD_PAUSE
         if self._request.place_ms is not None:
             pause = min(pause, self._space.session.interval)
@@ -217,10 +258,9 @@ class Wait:
         while request.ttl_ms != self._ttl_ms:
             space.session.require("locks.acquire")
             sent = space.session.now()
-            op = space.backend.locks.renew(request.session, request.request_id, _TAKING, self._ttl_ms)
-            budget = max(min(space.seam.deadline, self._left()), UNDO_SECONDS)
+            op = space.backend.locks.renew(request.session, request.request_id, TAKING, self._ttl_ms)
             try:
-                answer = space.seam.run(op, budget)
+                answer = space.seam.run(op, self._budget())
             except BackendUnavailable:
                 if self._left() <= 0:
                     raise
@@ -263,6 +303,10 @@ class Wait:
         space, request = self._space, self._request
         space.session.holdings.drop(request.request_id)
         space.seam.settle(space.backend.locks.withdraw(request.session, request.request_id, keep=False))
+
+    def _budget(self) -> float:
+        """Return how long a step beside the asking may take."""
+        return max(min(self._space.seam.deadline, self._left()), UNDO_SECONDS)
 
     def _left(self) -> float:
         return float("inf") if self._until is None else self._until - self._space.session.now()

@@ -12,7 +12,7 @@ from tests.processes.runs.kinds import EXCUSES, Kind, Whose
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.processes.runs.book import Call, History, Note, Strike
+    from tests.processes.runs.book import History, Note, Strike
 
     Session = tuple[str, int]
 
@@ -143,19 +143,11 @@ def well(history: History) -> Iterator[Violation]:
     kinds = Counter(call.out for call in history.calls)
     full = {"BackendFull"} if any(strike.kind is Kind.EVICTION for strike in history.strikes) else set[str]()
     for call in history.did("acquire", "acquire_all", "acquire_any"):
-        if call.out == "Deadlock" and not _just_lapsed(history, call):
+        if call.out == "Deadlock":
             yield Violation(f"{call}: nobody here waits while it holds", call.begun, call.end)
     for out in set(kinds) - EXPECTED - full - {"Deadlock"}:
         call = next(call for call in history.calls if call.out == out)
         yield Violation(f"{call}: {call.got}", call.begun, call.end)
-
-
-def _just_lapsed(history: History, call: Call) -> bool:
-    """Tell whether an actor's lease has just ended by its own clock alone: known, see the page on what was broken."""
-    return any(
-        note.actor == call.actor and "ttl ran out" in note.facts["reason"] and 0 < call.end - note.at < 2 * _S
-        for note in history.saw("lost")
-    )
 
 
 EXPECTED = {

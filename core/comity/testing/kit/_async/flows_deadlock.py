@@ -81,6 +81,58 @@ class AsyncDeadlockFlows(AsyncFlowTests):
                 await stage.start(ann.locks.acquire, "lock", timeout=0.001).result()
         assert await lease.release()
 
+    @rule("L13", "L7")
+    async def test_a_lease_that_ended_here_before_it_did_in_the_store_closes_no_cycle(
+        self, stage: AsyncFlowStage
+    ) -> None:
+        ann, bob = await stage.join("ann"), await stage.join("bob")
+        b = await bob.locks.acquire("b", owner="second")
+        stage.faults(ann).delay(0.05, "locks.acquire")
+        late = await ann.locks.acquire("a", ttl=0.05, owner="first")
+        assert late.lost  # it counts from when it was asked for, and the store from when it was granted
+        wait = await stage.queue(bob, "a", owner="second")
+        beside = await stage.queue(ann, "b", owner="first")
+        a = await wait.result()
+        assert await a.release()
+        assert await b.release()
+        assert (await beside.result()).token > a.token
+
+    @rule("L13", "L7")
+    async def test_a_flow_may_wait_again_for_what_it_lost_a_moment_ago(self, stage: AsyncFlowStage) -> None:
+        ann = await stage.join("ann")
+        stage.faults(ann).delay(0.05, "locks.acquire")
+        late = await ann.locks.acquire("lock", ttl=0.05)
+        again = await ann.locks.acquire("lock")
+        assert again.token > late.token
+        assert not await late.release()
+        assert await again.release()
+        assert await stage.told("lock.lost")  # it ended by its own time, as it always does
+
+    @rule("L13", "S13")
+    async def test_a_lease_that_another_process_has_renewed_still_closes_a_cycle(self, stage: AsyncFlowStage) -> None:
+        ann = await stage.join("ann")
+        lease = await ann.locks.acquire("lock", ttl=20.0, owner="main")
+        other = await stage.attach(ann.handle)
+        (same,) = await other.locks.mine("lock")
+        await same.renew(30.0)
+        lease.extend(0.0)  # as if the time that was asked for here were over
+        assert lease.lost
+        with pytest.raises(Deadlock):
+            await ann.locks.acquire("lock", owner="main")
+        assert not same.lost
+        assert await same.release()
+
+    @rule("L13", "L4")
+    async def test_a_flow_may_wait_again_for_what_it_could_not_release(self, stage: AsyncFlowStage) -> None:
+        ann = await stage.join("ann")
+        lease = await ann.locks.acquire("lock")
+        stage.faults(ann).fail(InterruptedError, "locks.release")
+        stage.faults(ann).lose_requests("locks.release")
+        with pytest.raises(InterruptedError):
+            await lease.release()
+        again = await ann.locks.acquire("lock")
+        assert again.token > lease.token
+
     @rule("L13", "C2")
     async def test_a_strategy_may_still_take_what_could_not_be_waited_for(self, stage: AsyncFlowStage) -> None:
         ann, bob = await stage.join("ann"), await stage.join("bob")

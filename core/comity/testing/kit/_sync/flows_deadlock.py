@@ -83,6 +83,56 @@ class DeadlockFlows(FlowTests):
                 stage.start(ann.locks.acquire, "lock", timeout=0.001).result()
         assert lease.release()
 
+    @rule("L13", "L7")
+    def test_a_lease_that_ended_here_before_it_did_in_the_store_closes_no_cycle(self, stage: FlowStage) -> None:
+        ann, bob = stage.join("ann"), stage.join("bob")
+        b = bob.locks.acquire("b", owner="second")
+        stage.faults(ann).delay(0.05, "locks.acquire")
+        late = ann.locks.acquire("a", ttl=0.05, owner="first")
+        assert late.lost  # it counts from when it was asked for, and the store from when it was granted
+        wait = stage.queue(bob, "a", owner="second")
+        beside = stage.queue(ann, "b", owner="first")
+        a = wait.result()
+        assert a.release()
+        assert b.release()
+        assert (beside.result()).token > a.token
+
+    @rule("L13", "L7")
+    def test_a_flow_may_wait_again_for_what_it_lost_a_moment_ago(self, stage: FlowStage) -> None:
+        ann = stage.join("ann")
+        stage.faults(ann).delay(0.05, "locks.acquire")
+        late = ann.locks.acquire("lock", ttl=0.05)
+        again = ann.locks.acquire("lock")
+        assert again.token > late.token
+        assert not late.release()
+        assert again.release()
+        assert stage.told("lock.lost")  # it ended by its own time, as it always does
+
+    @rule("L13", "S13")
+    def test_a_lease_that_another_process_has_renewed_still_closes_a_cycle(self, stage: FlowStage) -> None:
+        ann = stage.join("ann")
+        lease = ann.locks.acquire("lock", ttl=20.0, owner="main")
+        other = stage.attach(ann.handle)
+        (same,) = other.locks.mine("lock")
+        same.renew(30.0)
+        lease.extend(0.0)  # as if the time that was asked for here were over
+        assert lease.lost
+        with pytest.raises(Deadlock):
+            ann.locks.acquire("lock", owner="main")
+        assert not same.lost
+        assert same.release()
+
+    @rule("L13", "L4")
+    def test_a_flow_may_wait_again_for_what_it_could_not_release(self, stage: FlowStage) -> None:
+        ann = stage.join("ann")
+        lease = ann.locks.acquire("lock")
+        stage.faults(ann).fail(InterruptedError, "locks.release")
+        stage.faults(ann).lose_requests("locks.release")
+        with pytest.raises(InterruptedError):
+            lease.release()
+        again = ann.locks.acquire("lock")
+        assert again.token > lease.token
+
     @rule("L13", "C2")
     def test_a_strategy_may_still_take_what_could_not_be_waited_for(self, stage: FlowStage) -> None:
         ann, bob = stage.join("ann"), stage.join("bob")
