@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from comity.errors import BackendUnavailable
@@ -45,17 +47,18 @@ class LostAtTheSeam:
 
 
 class StopsHere:
-    """Stops the process before its next step of any kind after SIGUSR1."""
+    """Stops the process before its next step of any kind after SIGUSR1: once, whichever thread is the first."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
-        signal.signal(signal.SIGUSR1, lambda *_: self._asked.set())
+        self._asked: deque[None] = deque(maxlen=1)
+        signal.signal(signal.SIGUSR1, lambda *_: self._asked.append(None))
 
     def before(self, op: Op[object], attempt: int) -> None:
         del op, attempt
-        if self._asked.is_set():
-            self._asked.clear()
-            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+        if self._asked:
+            with contextlib.suppress(IndexError):  # another thread had it
+                self._asked.pop()
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     def after(self, op: Op[object], attempt: int, answer: object, seconds: float) -> None: ...
 

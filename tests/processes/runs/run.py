@@ -43,7 +43,7 @@ _PROCESS = frozenset({Kind.KILL, Kind.STOP, Kind.STOP_LONG, Kind.FORK, Kind.INTE
 _AT_ONCE = 3
 _STALL = 0.02
 _MOMENT = 0.005
-_STARTS, _ENDS, _DRAINS = 60.0, 40.0, 120.0
+_STARTS, _ENDS, _QUIET, _DRAINS = 60.0, 40.0, 15.0, 120.0
 
 
 @attrs.frozen
@@ -214,8 +214,8 @@ class Run:
 
     def _pause(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         process.send_signal(signal.SIGUSR1 if self._site.between_steps else signal.SIGSTOP)
-        with contextlib.suppress(AssertionError):  # it may have nothing to do just now
-            until(lambda: _is_stopped(process.pid), 3.0)
+        # Each beat of its heart is a step. Whoever went on too early would leave it stopped for ever.
+        until(lambda: _is_stopped(process.pid) or process.poll() is not None, _STARTS)
         time.sleep(seconds)
         process.send_signal(signal.SIGCONT)
 
@@ -233,11 +233,12 @@ class Run:
         (self.folder / "quiet").touch()
         for name, process in self._processes.items():
             try:
-                process.wait(max(ends - time.monotonic(), 15.0))
+                process.wait(max(ends - time.monotonic(), _QUIET))
             except subprocess.TimeoutExpired:
+                is_stopped = _is_stopped(process.pid)
                 process.send_signal(signal.SIGQUIT)  # it says where it is
                 time.sleep(0.5)
-                self._book.note("hung", who=name)
+                self._book.note("hung", who=name, is_stopped=is_stopped)
 
     def _drain(self) -> None:
         shim = "shim" if self._site.shim else "plain"
