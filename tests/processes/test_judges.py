@@ -100,6 +100,22 @@ def publish(at: float, number: int, mark: str = "m") -> Call:
 
 
 LATER = call("look", 9, 9.1)
+AGAIN = call("reenter", 1.2, 1.3, names=["x"], mode="exclusive", outer=US, got={"token": US})
+UNWOUND = call("unwind", 1.4, 1.5, token=US, got={"closed": True})
+BREAK = call("break", 1.5, 1.6, actor="a2", name="x", mark="m", got={"tokens": [US]})
+EVICT = call("evict", 1.5, 1.6, actor="a2", who="a1", mark="m")
+EVICTED = note(
+    "told", 1.6, actor="auditor", type="session.left", agent_id="a1", started_ms=7, reason="evicted", by="a2", why="m"
+)
+OUSTED = note("ousted", 1.7, started=7, reason="evicted by a2: m")
+HELD = note("held", 1.0, token=US, started=7)
+BROADCAST = call("broadcast", 2, 2.1, actor="a2", mark="m", ttl=300.0, got={"delivered": {"a1": "s"}, "full": []})
+
+
+def lost(at: float, reason: str) -> Note:
+    return note("lost", at, token=US, reason=reason)
+
+
 QUEUED = lease(2.0, 3.0, actor="a2", asked=1.2)
 """The second one's: it waits from 1.2 on, and is granted at 2.0."""
 KEYS = note("keys", 0.5, which="w", there={}, gap=False)
@@ -111,8 +127,11 @@ RIGHT: dict[str, list[Any]] = {
     "leases do not overlap": [*lease(1.0, 2.0), *QUEUED],
     "tokens grow": [*lease(1.0, 2.0), *lease(3.0, 4.0)],
     "who keeps a lease is not refused": [*lease(1.0, 2.0), guard(1.1, 1.0, 1.15)],
+    "who enters twice has one grant": [*lease(1.0, 2.0), AGAIN, UNWOUND],
     "losses are told once": [*lease(1.0, 2.0), note("ended", 9)],
     "losses are told in time": [*lease(1.0, 2.0), *QUEUED],
+    "who is broken has lost it": [lease(1.0, 2.0)[0], BREAK, lost(1.7, "broken by a2: m"), LATER],
+    "who is evicted is over": [lease(1.0, 2.0)[0], HELD, EVICT, EVICTED, OUSTED, LATER],
     "first come, first served": [*lease(1.0, 2.0), *QUEUED, *lease(3.0, 4.0, actor="a3", asked=1.5)],
     "no lock is free while somebody waits": [*lease(1.0, 2.0), *QUEUED],
     "every call ends in its time": [join(), call("acquire", 1, 10.05, out="LockTimeout", names=["x"], timeout=9.0)],
@@ -125,6 +144,7 @@ RIGHT: dict[str, list[Any]] = {
     "events reach who follows": [publish(1, 1), event(2, 1), note("following", 9, which="w")],
     "changes of keys are seen once": [put(1, 0, 10, "a"), put(2, 10, 20, "b"), KEYS, seen(10), seen(20)],
     "signals are delivered or expire": [SEND, HAD, note("signal", 9, id="s", state="acknowledged")],
+    "broadcasts reach all, signals come once": [told("joined", 1), BROADCAST],
     "joins and leaves are told once": [join(), told("joined", 1), told("left", 2)],
     "the dead end in time": [join(), told("joined", 1), strike(Kind.KILL, 10, 10, "a1"), told("left", 12.9)],
     "nothing outlives its session": [note("looked", 2, who="a1", started=1000, tokens=[], key=False, asked=0)],
@@ -146,6 +166,14 @@ WRONG: dict[str, list[list[Any]]] = {
         [*lease(1.0, 2.0), note("wrote", 1.1, name="x", token=US, taken=False)],
         [*lease(1.0, 2.0), guard(1.1, 1.0, 0)],
     ],
+    "who enters twice has one grant": [
+        [*lease(1.0, 2.0), call("reenter", 1.2, 1.3, names=["x"], mode="exclusive", outer=US, got={"token": 2 * US})],
+        [*lease(1.0, 2.0), AGAIN, call("unwind", 1.4, 1.5, token=US, got={"closed": False})],
+        [
+            *lease(1.0, 2.0),
+            call("unwind", 1, 2, token=US, got={"closed": True}, steps=[(1, "locks.release", "Released", {})]),
+        ],
+    ],
     "losses are told once": [
         [*lease(1.0, 2.0), note("lost", 1.5, token=US, reason="")],
         [*lease(1.0, 2.0)[:1], note("lost", 1.5, token=US, reason=""), note("lost", 1.6, token=US, reason="")],
@@ -154,6 +182,20 @@ WRONG: dict[str, list[list[Any]]] = {
     "losses are told in time": [
         [lease(1.0, 2.0)[0], *QUEUED, note("lost", 5.0, token=US, reason=""), LATER],
         [lease(1.0, 2.0)[0], strike(Kind.FLUSHALL, 2, 2.1), note("lost", 9.0, token=US, reason=""), LATER],
+    ],
+    "who is broken has lost it": [
+        [*lease(1.0, 2.0), BREAK],
+        [lease(1.0, 2.0)[0], BREAK, LATER],
+        [lease(1.0, 2.0)[0], BREAK, lost(1.7, "broken by a3: m")],
+        [lease(1.0, 2.0)[0], lost(1.7, "broken by a2: m")],
+    ],
+    "who is evicted is over": [
+        [EVICT],
+        [EVICTED],
+        [EVICT, EVICTED, EVICTED],
+        [*lease(1.0, 2.0), HELD, EVICT, EVICTED],
+        [lease(1.0, 2.0)[0], HELD, EVICT, EVICTED, LATER],
+        [EVICT, EVICTED, note("ousted", 1.7, started=7, reason="expired")],
     ],
     "first come, first served": [
         [*lease(1.0, 2.0), *lease(2.0, 3.0, actor="a3", asked=1.5), *lease(3.0, 4.0, asked=1.2)]
@@ -192,6 +234,14 @@ WRONG: dict[str, list[list[Any]]] = {
         [SEND, note("signal", 9, id="s", state="expired")],
         [SEND, note("signal", 9, id="s", state="acknowledged")],
         [HAD],
+    ],
+    "broadcasts reach all, signals come once": [
+        [told("joined", 1), told("joined", 1, "a3"), BROADCAST],
+        [
+            HAD,
+            call("ack", 3, 3.1, actor="a2", mark="m", got={"done": True}),
+            attrs.evolve(HAD, begun=4 * S, ended=5 * S),
+        ],
     ],
     "joins and leaves are told once": [
         [join()],

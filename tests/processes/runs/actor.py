@@ -7,7 +7,6 @@ the file ``stop`` is there, or until it is killed.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import json
 import os
@@ -23,17 +22,18 @@ import attrs
 
 import comity
 from tests.processes import forking
+from tests.processes.runs import acting
 from tests.processes.runs.book import Book
 from tests.processes.runs.colours import Asyncio, Blocking, Colour, Interrupted
 from tests.processes.runs.following import Following
 from tests.processes.runs.handing import Handing
 from tests.processes.runs.leading import Leads
-from tests.processes.runs.mischief import LostAtTheSeam, StopsHere, apply_bug, shim_clock
+from tests.processes.runs.mischief import LostAtTheSeam, StopsHere, apply_bug, die_with_parent, shim_clock
 from tests.processes.runs.sharing import Sharing
-from tests.processes.runs.turns import Turns
+from tests.processes.runs.steering import Steering
+from tests.processes.runs.turns import NAMES, Turns
 
 CONNECT: dict[str, Any] = {"blocking": comity.connect, "asyncio": comity.aconnect}
-_DIE_WITH_PARENT = 1
 _AGAIN = 0.05
 
 
@@ -62,7 +62,7 @@ class Part:
     """What it does, if not everything."""
 
 
-class Actor(Turns, Sharing, Handing, Following, Leads):
+class Actor(Turns, Sharing, Handing, Following, Leads, Steering):
     """The session of a process and what it does; `me` is None while there is none."""
 
     def __init__(self, part: Part) -> None:
@@ -72,7 +72,7 @@ class Actor(Turns, Sharing, Handing, Following, Leads):
         self.colour: Colour = Asyncio() if part.colour == "asyncio" else Blocking()
         self.me: Any = None
         self.actors = part.actors
-        self.numbers = 0
+        self.numbers = self.errands = 0
         self._interceptors: list[Any] = [self.book]
         if part.loses:
             self._interceptors.insert(0, LostAtTheSeam(self.book, self.chance.getrandbits(32), part.loses))
@@ -81,16 +81,21 @@ class Actor(Turns, Sharing, Handing, Following, Leads):
         weights = {
             self.take_turn: 10,
             self.take_over: 1,
+            self.take_twice: 1,
             self.take_several: 2,
             self.compare_and_set: 5,
             self.serve: 1,
             self.publish: 4,
             self.send: 3,
+            self.broadcast: 0.5,
             self.receive: 4,
             self.push: 3,
             self.work: 5,
             self.look: 1,
             self.leave: 0.15,
+            self.break_lock: 0.3,
+            self.evict: 0.15,
+            self.lend: 0.1,
         }
         chosen = {op: weight for op, weight in weights.items() if not part.only or op.__name__ in part.only}
         self._ops, self._weights = list(chosen), [1.0] * len(chosen) if part.only else list(chosen.values())
@@ -114,8 +119,10 @@ class Actor(Turns, Sharing, Handing, Following, Leads):
                 await op()
             except Interrupted:
                 pass
-            except comity.ComityError:
-                await self.colour.pause(_AGAIN)  # it is in the book
+            except comity.ComityError as error:  # it is in the book
+                await self.colour.pause(_AGAIN)
+                if isinstance(error, comity.SessionLost) and error.reason.startswith("evicted") and self.me is not None:
+                    await self.retire()
             await self.colour.pause(self.chance.random() * 0.01)
         self.book.note("idle")
         while not (self.folder / "quiet").exists():
@@ -130,11 +137,18 @@ class Actor(Turns, Sharing, Handing, Following, Leads):
     async def join(self) -> None:
         part = self.part
         options: dict[str, Any] = {"agent_id": part.actor, "session_ttl": part.ttl, "heartbeat_interval": part.ttl / 4}
-        options |= {"deadline": part.ttl, "on_lost": "rejoin", "interceptors": self._interceptors}
+        options |= {
+            "access_tier": "steward",
+            "deadline": part.ttl,
+            "on_lost": "rejoin",
+            "interceptors": self._interceptors,
+        }
         with self.book.call("join", ttl=part.ttl) as call:
             connect = CONNECT[part.colour]
             self.me = await self.colour.call(lambda: connect(part.url, namespace=part.namespace, **options))
             call.is_(started=self.me.info.started_ms)
+        me = self.me
+        me.sessions.on_lost(lambda error: self.book.note("ousted", started=me.info.started_ms, reason=error.reason))
         if part.follows:
             self.follow()
         if part.leads:
@@ -145,6 +159,22 @@ class Actor(Turns, Sharing, Handing, Following, Leads):
         with self.book.call("leave", started=self.me.info.started_ms):
             await self.colour.call(self.me.close)
         self.me = None
+
+    async def retire(self) -> None:
+        """Close what was evicted: it stays over, whatever happens; another session begins with the next thing to do."""
+        with contextlib.suppress(Interrupted, comity.ComityError):
+            await self.leave()
+
+    async def lend(self) -> None:
+        """Have one more process act for this session: with a lease that is held here, or with one of its own."""
+        if self.chance.random() < 0.5:
+            await acting.send(self)
+            return
+        name = self.chance.choice(NAMES)
+        with self.book.call("acquire", names=[name], ttl=None, mode="exclusive", priority=0, timeout=2) as call:
+            lease = await self.colour.call(lambda: self.me.locks.acquire(name, timeout=2))
+            call.is_(token=lease.token)
+        await self._hold(lease, [name], "exclusive", lambda: acting.send(self, lease.token))
 
     async def look(self) -> None:
         """Read who is there, and whether one is there oneself."""
@@ -169,8 +199,7 @@ def fork_on_demand(actor: Actor) -> None:
 
 
 def main() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    die_with_parent()
     faulthandler.register(signal.SIGQUIT, all_threads=True)
     part = Part(**json.loads(sys.argv[1]))
     if part.shim:

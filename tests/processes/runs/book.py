@@ -31,6 +31,9 @@ _FACTS = ("at_us", "token", "version", "place", "number", "ok", "attempts")
 _NOTICED_NS = 5_000_000_000
 """Within so much time a fault that is over has been noticed by all: sessions have ended, and connected again."""
 
+LIVES = 1_000
+"""The lives of processes that act for an actor's session are numbered from this times the actor's own on."""
+
 
 class Outcome:
     """What a call that is under way will have brought."""

@@ -101,6 +101,19 @@ def skip_one(part: Any) -> Any:
     return attrs.evolve(part, events=tuple(events), last=part.last + 1)
 
 
+def forget_the_count() -> None:
+    """The first release of a lease that was entered twice ends it."""
+    from comity.lease_state import LeaseState
+
+    usual: Any = LeaseState.close_one
+
+    def close(self: LeaseState) -> bool:
+        self.count = 1
+        return bool(usual(self))
+
+    LeaseState.close_one = close  # type: ignore[method-assign]
+
+
 def go_deaf() -> None:
     """Whoever follows reads no further after a while."""
     from comity._async.following import AsyncFollowing
@@ -241,6 +254,20 @@ BUGS: dict[str, Bug] = {
     ),
     "who follows goes deaf": Bug(go_deaf, "events reach who follows", only=("publish",)),
     "a change is not told": Bug(forget_a_change, "changes of keys are seen once", only=("compare_and_set",)),
+    "who enters again is forgotten": Bug(forget_the_count, "who enters twice has one grant", only=("take_twice",)),
+    "a broken lock stays": Bug(
+        script(("for _, h in ipairs(once(taken)) do lose(h, ARGV[4], ARGV[1], name) end", "")),
+        "who is broken has lost it",
+        only=("take_turn", "break_lock"),
+    ),
+    "an evicted session goes on": Bug(
+        script(("finish(there, 'evicted', ARGV[1], ARGV[5])", "")), "who is evicted is over", only=("evict", "push")
+    ),
+    "a broadcast leaves one out": Bug(
+        script(("if to == sender then return end", "if to == sender or to == 'a2' then return end")),
+        "broadcasts reach all, signals come once",
+        only=("broadcast", "receive"),
+    ),
     "signals expire too soon": Bug(short_signals, "signals are delivered or expire", only=("send", "push")),
     "a leave is told twice": Bug(
         script((_LEFT, _LEFT_TWICE)), "joins and leaves are told once", only=("push", "leave")

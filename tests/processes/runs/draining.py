@@ -16,6 +16,7 @@ from comity.errors import ComityError
 from tests.processes.harness import until
 from tests.processes.runs.book import Book, History
 from tests.processes.runs.handing import QUEUES
+from tests.processes.runs.judges.words import signals_of
 from tests.processes.runs.mischief import shim_clock
 
 if TYPE_CHECKING:
@@ -45,11 +46,11 @@ def drain(url: str, namespace: str, book: Book, names: Sequence[str], folder: Pa
                     outcome.is_(marks=[signal.data for signal in signals])
                 for signal in signals:
                     signal.ack()
-            for send in history.did("send"):
-                if send.ok and send.facts["to"] == name:
-                    status = me.signals.status(send.got["id"])
+            for sent in signals_of(history):
+                if sent.to == name:
+                    status = me.signals.status(sent.id)
                     state = "unknown" if status is None else str(status.state)
-                    book.note("signal", id=send.got["id"], state=state)
+                    book.note("signal", id=sent.id, state=state)
 
 
 def _do_the_rest(me: comity.Coordinator) -> set[str]:

@@ -43,6 +43,13 @@ class Handing:
                 )
             )
 
+    async def broadcast(self) -> None:
+        """Send to all who are there, in one step."""
+        mark, ttl = self.mark(), self.chance.choice([300.0, 300.0, 1.0])
+        with self.book.call("broadcast", mark=mark, ttl=ttl) as call:
+            made = await self.colour.call(lambda: self.me.signals.broadcast("mark", mark, ttl=ttl))
+            call.is_(delivered=dict(made.delivered), full=list(made.full))
+
     async def receive(self) -> None:
         timeout = self.chance.choice([0.0, 0.2])
         with self.book.call("receive", timeout=timeout) as call:

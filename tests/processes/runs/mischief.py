@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import random
 import signal
+import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,14 @@ CLOCK_KEY = "clock-step"
 """A key, or in the run's folder a file, that holds microseconds by which the store's clock is ahead."""
 _TIME = "local clock = call('TIME')"
 CLOCK = (_TIME, f"{_TIME}\nclock[1] = clock[1] + tonumber(call('GET', '{CLOCK_KEY}') or 0)")
+
+_DIE_WITH_PARENT = 1
+
+
+def die_with_parent() -> None:
+    """End when the process that started this one does."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
 class LostAtTheSeam:

@@ -13,7 +13,7 @@ from tests.processes.runs.colours import Interrupted
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from tests.processes.runs.book import Book
@@ -96,7 +96,29 @@ class Turns:
             call.is_(token=lease.token)
         await self._hold(lease, [name], "exclusive")
 
-    async def _hold(self, lease: Any, names: Sequence[str], mode: str) -> None:
+    async def take_twice(self) -> None:
+        """Enter again what this flow holds already; the grant is one, and ends when both are closed."""
+        name, facts = self.chance.choice(NAMES), {"mode": "exclusive", "priority": 0, "timeout": 2}
+        with self.book.call("acquire", names=[name], ttl=None, **facts) as call:
+            lease = await self.colour.call(lambda: self.me.locks.acquire(name, reentrant=True, **facts))
+            call.is_(token=lease.token)
+        await self._hold(lease, [name], "exclusive", lambda: self._again(lease, name, facts))
+
+    async def _again(self, outer: Any, name: str, facts: dict[str, Any]) -> None:
+        with self.book.call("reenter", names=[name], outer=outer.token, **facts) as call:
+            inner = await self.colour.call(lambda: self.me.locks.acquire(name, reentrant=True, **facts))
+            call.is_(token=inner.token)
+        if inner is not outer:  # that one was lost meanwhile, and this is another lease
+            await self._hold(inner, [name], "exclusive")
+            return
+        await self.colour.pause(self.chance.choice([0, 0.01]))
+        with self.book.call("unwind", token=inner.token) as call:
+            call.is_(closed=await self.colour.call(inner.release))
+        await self._guard(outer, name)
+
+    async def _hold(
+        self, lease: Any, names: Sequence[str], mode: str, meanwhile: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Guard with a lease what it is for, and give it back."""
         book, token, started = self.book, lease.token, self.me.info.started_ms
         book.note("held", token=token, names=names, mode=mode, started=started)
@@ -104,6 +126,8 @@ class Turns:
         try:
             if mode == "exclusive":
                 await self._guard(lease, names[0])
+            if meanwhile is not None:
+                await meanwhile()
             await self.colour.pause(*self.chance.choices([0, 0.002, 0.02, 0.1, 1.2], [4, 4, 4, 4, 0.5]))
             if mode == "exclusive" and self.chance.random() < 0.3:
                 await self.colour.pause(0.3 if lease.lost else 0.05)  # late, like one who never looks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.processes.runs.judges import keys, leases, lines, lives, remains, tasks, words
+from tests.processes.runs.judges import keys, leases, lines, lives, remains, stewards, tasks, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,8 +16,11 @@ JUDGES: dict[str, Callable[[History], Iterable[Violation]]] = {
     "leases do not overlap": leases.overlaps,
     "tokens grow": leases.tokens,
     "who keeps a lease is not refused": leases.refused,
+    "who enters twice has one grant": leases.reentered,
     "losses are told once": leases.told,
     "losses are told in time": leases.told_late,
+    "who is broken has lost it": stewards.broken,
+    "who is evicted is over": stewards.evicted,
     "first come, first served": lines.overtaken,
     "no lock is free while somebody waits": lines.idle,
     "every call ends in its time": lines.late,
@@ -30,6 +33,7 @@ JUDGES: dict[str, Callable[[History], Iterable[Violation]]] = {
     "events reach who follows": words.delivered,
     "changes of keys are seen once": words.changed,
     "signals are delivered or expire": words.signalled,
+    "broadcasts reach all, signals come once": words.reached,
     "joins and leaves are told once": lives.lived,
     "the dead end in time": lives.ended,
     "nothing outlives its session": lives.left_over,

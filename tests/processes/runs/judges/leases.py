@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from tests.processes.runs.book import Call, History
 
-_BEAT_NS = 700_000_000
+BEAT_NS = 700_000_000
 """A heartbeat of the actors, and what it takes."""
 _NOTICED_NS = 2_000_000_000
 """Within so much time after the store came back everybody has found it again."""
-TAKING = ("acquire", "acquire_all", "acquire_any", "preempt")
+TAKING = ("acquire", "acquire_all", "acquire_any", "preempt", "reenter")
 
 
 @attrs.define
@@ -53,7 +53,7 @@ def holds(history: History) -> list[Hold]:
     """Return all leases that were had, by token."""
     found: dict[int, Hold] = {}
     for call in history.did(*TAKING):
-        if call.ok:
+        if call.ok and call.got["token"] != call.facts.get("outer"):
             names = tuple(call.got.get("names", call.facts["names"]))
             found[call.got["token"]] = Hold(call, call.got["token"], names, call.facts["mode"] == "shared")
     for call in history.did("release"):
@@ -61,6 +61,10 @@ def holds(history: History) -> list[Hold]:
         if hold is not None:
             hold.let_go_ns = hold.let_go_ns or call.begun
             hold.release = call if hold.release is None or call.ok else hold.release
+    for call in history.did("release_for"):  # by another process of the session
+        hold = found.get(call.facts["token"])
+        if hold is not None:
+            hold.let_go_ns = min(hold.let_go_ns or call.begun, call.begun)
     for call in history.did("guard"):
         hold = found.get(call.facts["token"])
         if hold is not None and call.ok and call.got["version"]:
@@ -120,7 +124,7 @@ def tokens(history: History) -> Iterator[Violation]:
     seen: dict[int, Call] = {}
     for call in grants:
         token = call.got.get("token")
-        if token is None:
+        if token is None or token == call.facts.get("outer"):
             continue
         if token in seen:
             yield Violation(f"{call} has the token of {seen[token]}", seen[token].begun, call.end)
@@ -156,6 +160,19 @@ def refused(history: History) -> Iterator[Violation]:
             yield Violation(f"{call} although it kept its lease", call.begun, call.end)
 
 
+def reentered(history: History) -> Iterator[Violation]:
+    """Who enters again what it holds has the same grant, which ends with the last release (L3)."""
+    kept = {hold.token for hold in holds(history) if hold.kept}
+    for call in history.did("reenter"):
+        if call.ok and call.facts["outer"] in kept and call.got["token"] != call.facts["outer"]:
+            yield Violation(f"{call} was granted beside a lease that stood", call.begun, call.end)
+    for call in history.did("unwind"):
+        if call.ok and call.facts["token"] in kept:
+            ended = any(step.name == "locks.release" for step in call.steps)
+            if ended or not call.got["closed"]:
+                yield Violation(f"{call} ended a lease that was entered twice", call.begun, call.end)
+
+
 def told(history: History) -> Iterator[Violation]:
     """A loss is told once, to whoever lost; and to nobody who kept its lease (L8)."""
     notes = defaultdict(list)
@@ -174,27 +191,31 @@ def told(history: History) -> Iterator[Violation]:
             yield Violation(f"{hold.taken} was lost, and nobody told", at, hold.release.end)
 
 
-def told_late(history: History) -> Iterator[Violation]:
-    """Whoever lost a lease knows by its next heartbeat: when another one has it, or the store lost it (L8, X11)."""
+def first_told(history: History) -> dict[int, int]:
+    """Return when each lease was first told to be lost, by token."""
     heard: dict[int, int] = {}
     for note in history.saw("lost"):
         heard.setdefault(note.facts["token"], note.at)
+    return heard
+
+
+def told_late(history: History) -> Iterator[Violation]:
+    """Whoever lost a lease knows by its next heartbeat: when another one has it, or the store lost it (L8, X11)."""
+    heard = first_told(history)
     for name, turns in by_name(history).items():
         for first, second in pairwise(turns):
             if not (first.shared and second.shared) and not first.kept and second.taken.ended is not None:
-                yield from _known_by(history, first, heard, second.taken.ended, f"another one had {name}")
+                yield from known_by(history, first, heard, second.taken.ended, f"another one had {name}")
     for loss in history.losses:
         for hold in holds(history):
-            if hold.taken.end < loss.begun - _BEAT_NS and not (hold.let_go_ns or 2**63) < loss.ended + _BEAT_NS:
-                yield from _known_by(
-                    history, hold, heard, loss.ended + _NOTICED_NS, f"the store lost it by {loss.kind}"
-                )
+            if hold.taken.end < loss.begun - BEAT_NS and not (hold.let_go_ns or 2**63) < loss.ended + BEAT_NS:
+                yield from known_by(history, hold, heard, loss.ended + _NOTICED_NS, f"the store lost it by {loss.kind}")
 
 
-def _known_by(history: History, hold: Hold, heard: dict[int, int], moment: int, why: str) -> Iterator[Violation]:
+def known_by(history: History, hold: Hold, heard: dict[int, int], moment: int, why: str) -> Iterator[Violation]:
     """Yield a violation if a holder that lives did not know of its loss a heartbeat after a moment."""
     actor, life = hold.taken.actor, hold.taken.life
-    due = moment + _BEAT_NS + history.stalled(moment, moment + _BEAT_NS)
+    due = moment + BEAT_NS + history.stalled(moment, moment + BEAT_NS)
     knew = min(heard.get(hold.token, 2**63), hold.let_go_ns or 2**63)
     here = any(call.begun > due for call in history.calls if (call.actor, call.life) == (actor, life))
     mine = [s for s in history.strikes if s.victim == actor or not EXCUSES[s.kind].data]

@@ -148,7 +148,7 @@ def _in_several_lines(history: History, name: str, span: tuple[int, int]) -> boo
     """Tell whether somebody stood in this line and another: who waits for this name only stands behind them."""
     return any(
         call.begun < span[1] and call.end > span[0] and call.facts["names"] != [name]
-        for call in history.did("acquire", "acquire_all", "acquire_any")
+        for call in history.did("acquire", "acquire_all", "acquire_any", "reenter")
         if any(covers(each, name) or covers(name, each) for each in call.facts["names"])
     )
 
@@ -161,8 +161,10 @@ def late(history: History) -> Iterator[Violation]:
         joined = [each for each in history.did("join") if (each.actor, each.life) == (call.actor, call.life)]
         deadline = joined[0].facts["ttl"] if joined else 5.0
         patience = call.facts.get("timeout") or 0.0
-        steps = {"release": 2, "preempt": 4, "stand": 2, "join": 3, "leave": 5}.get(call.do, 1)
-        allowed = (max(patience, deadline * steps) if call.do != "leave" else 15.0) * _S
+        steps = {"release": 2, "release_for": 2, "preempt": 4, "attach": 3, "stand": 2, "join": 3, "leave": 5}.get(
+            call.do, 1
+        )
+        allowed = (max(patience, deadline * steps) if call.do not in {"leave", "detach"} else 15.0) * _S
         took = call.ended - call.begun
         if took <= allowed + _SLACK_NS + history.stalled(call.begun, call.ended):
             continue

@@ -142,7 +142,7 @@ def well(history: History) -> Iterator[Violation]:
             yield Violation(f"a child of {note.actor} said {note.facts}", note.at, note.at)
     kinds = Counter(call.out for call in history.calls)
     full = {"BackendFull"} if any(strike.kind is Kind.EVICTION for strike in history.strikes) else set[str]()
-    for call in history.did("acquire", "acquire_all", "acquire_any"):
+    for call in history.did("acquire", "acquire_all", "acquire_any", "reenter"):
         if call.out == "Deadlock":
             yield Violation(f"{call}: nobody here waits while it holds", call.begun, call.end)
     for out in set(kinds) - EXPECTED - full - {"Deadlock"}:
@@ -153,6 +153,6 @@ def well(history: History) -> Iterator[Violation]:
 EXPECTED = {
     "", "ok", "Interrupted", "BackendUnavailable", "SessionLost", "LockTimeout", "LockLost", "HolderChanged",
     "AgentIdTaken", "FenceRefused", "StateConflict", "ClaimLost", "Closed", "CancelledError", "NotAnnounced",
-    "KeyboardInterrupt", "GeneratorExit",
+    "KeyboardInterrupt", "GeneratorExit", "NoSuchSession",
 }  # fmt: skip
 """How a call may end, whatever befalls it; `Closed` where its coordinator was closed by an interrupted `leave`."""

@@ -53,7 +53,7 @@ class Known:
 
 def remained(history: History) -> Iterator[Violation]:
     """Nothing is held, waited for or claimed by the store's word that nobody has or asks for any more."""
-    leases = Known(history, TAKING, ("release",))
+    leases = Known(history, TAKING, ("release", "release_for"))
     claims = Known(history, ("claim",), ("complete", "fail", "give_back"))
     for note in history.saw("inventory"):
         span = (note.facts["asked"], note.at)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from tests.processes.runs.book import Violation
+import attrs
+
+from tests.processes.runs.book import Call, Violation
+from tests.processes.runs.kinds import EXCUSES, Whose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.processes.runs.book import Call, History, Note
+    from tests.processes.runs.book import History, Note
 
+_NOTICED_NS = 4_000_000_000
+"""Within so much time of a session's last heartbeat its end is told: its ttl, and a second; and a second to see it."""
 _LONG = 60.0
 """Seconds: what lasts longer does not expire in a run, unless the clock steps."""
 
@@ -94,24 +99,83 @@ def changed(history: History) -> Iterator[Violation]:
             last[key] = version
 
 
+@attrs.frozen
+class SentSignal:
+    """One signal in one inbox: what sent it, to whom, and its id there."""
+
+    call: Call
+    to: str
+    id: str
+
+    @property
+    def mark(self) -> str:
+        return str(self.call.facts["mark"])
+
+
+def signals_of(history: History) -> list[SentSignal]:
+    """Return what was sent for certain; a broadcast has a signal for each who got it."""
+    sent = [SentSignal(call, call.facts["to"], call.got["id"]) for call in history.did("send") if call.ok]
+    for call in history.did("broadcast"):
+        sent += [SentSignal(call, *each) for each in call.got.get("delivered", {}).items()]
+    return sent
+
+
 def signalled(history: History) -> Iterator[Violation]:
     """Each signal is acknowledged by whoever had it, or expires, but not before its time (G1)."""
     fates = {note.facts["id"]: note.facts["state"] for note in history.saw("signal")}
-    handled = {mark for call in history.did("receive", "drain") for mark in call.got.get("marks", [])}
-    sends = history.did("send")
+    had = history.did("receive", "drain")
+    handled = {(call.facts.get("who", call.actor), mark) for call in had for mark in call.got.get("marks", [])}
+    sends = history.did("send", "broadcast")
     last = history.calls[-1].end if history.calls else 0
-    for mark in sorted(handled - {call.facts["mark"] for call in sends}):
+    for mark in sorted({mark for _, mark in handled} - {call.facts["mark"] for call in sends}):
         yield Violation(f"{mark} was received, and nobody sent it", 0, last)
-    for call in sends:
-        if not call.ok or history.lost_data(call.begun, last):
+    for sent in signals_of(history):
+        call = sent.call
+        if history.lost_data(call.begun, last):
             continue
-        fate = fates.get(call.got["id"], "never looked for")
+        fate = fates.get(sent.id, "never looked for")
         if fate not in {"acknowledged", "expired"}:
-            yield Violation(f"{call} was neither delivered nor did it expire: {fate}", call.begun, last)
+            yield Violation(f"{call} was neither delivered to {sent.to} nor did it expire: {fate}", call.begun, last)
         if fate == "expired" and call.facts["ttl"] > _LONG and not _clock_stepped(history):
             yield Violation(f"{call} expired before its time", call.begun, last)
-        if fate == "acknowledged" and call.facts["mark"] not in handled:
-            yield Violation(f"{call} was acknowledged, and nobody had it", call.begun, last)
+        if fate == "acknowledged" and (sent.to, sent.mark) not in handled:
+            yield Violation(f"{call} was acknowledged, and {sent.to} never had it", call.begun, last)
+
+
+def reached(history: History) -> Iterator[Violation]:
+    """A broadcast is put into the inbox of every other live session; what was acknowledged does not come again (G1)."""
+    lives: dict[str, list[Note]] = defaultdict(list)
+    for note in history.saw("told"):
+        if note.facts["type"] in {"session.joined", "session.left"}:
+            lives[note.facts["agent_id"]].append(note)
+    for call in history.did("broadcast"):
+        due = call.end + _NOTICED_NS
+        if not call.ok or any(s.within(call.begun, due) for s in history.strikes if EXCUSES[s.kind].late is Whose.ALL):
+            continue
+        missed = {who for who, notes in lives.items() if _was_there(notes, call.begun, due)}
+        missed -= {call.actor, *call.got["delivered"], *call.got["full"]}
+        if missed:
+            yield Violation(f"{call} left out {sorted(missed)}", call.begun, call.end)
+    yield from _again(history)
+
+
+def _again(history: History) -> Iterator[Violation]:
+    over: dict[tuple[str, str], Call] = {}
+    for call in history.did("ack"):
+        if call.ok and call.got["done"]:
+            over.setdefault((call.actor, call.facts["mark"]), call)
+    for call in history.did("receive"):
+        for mark in call.got.get("marks", []):
+            ack = over.get((call.actor, mark))
+            if ack is not None and ack.end < call.begun and not history.lost_data(ack.begun, call.end):
+                yield Violation(f"{call} had what was acknowledged by {ack}", ack.begun, call.end)
+
+
+def _was_there(notes: list[Note], begun: int, due: int) -> bool:
+    """Tell whether an agent was there by what was told of it, and stayed: one that is dead is told to have left."""
+    before = [note for note in notes if note.at < begun]
+    after = [note for note in notes if begun <= note.at <= due]
+    return bool(before) and before[-1].facts["type"] == "session.joined" and not after
 
 
 def _clock_stepped(history: History) -> bool:
