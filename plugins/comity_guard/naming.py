@@ -11,6 +11,8 @@ LONGEST = 512
 """Bytes of UTF-8 that a name may have (contract, rule X6)."""
 FILE, TREE = "file:", "tree:"
 """What the names of files' leases, and of their names across working trees, begin with."""
+_MARK = 18
+"""Bytes of what ends the name of something that was changed or cut, and of a ``/``."""
 ELSEWHERE = "files"
 """The namespace of files that are in no repository."""
 _FOLDS_CASE = sys.platform in {"darwin", "win32"}
@@ -22,7 +24,7 @@ def fitted(text: str) -> str:
     Control characters, and ``%`` where it could be mistaken for one of ours, are percent-encoded; what was changed or
     is too long ends in a hash of the whole.
     """
-    escaped = "".join(_escaped(char) for char in text)
+    escaped = _escaped_all(text)
     if escaped == text and len(text.encode()) <= LONGEST and not text.endswith("/"):
         return text
     import hashlib
@@ -30,6 +32,10 @@ def fitted(text: str) -> str:
     mark = "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     kept = escaped.encode("utf-8", "replace")[: LONGEST - len(mark)].decode("utf-8", "ignore")
     return kept.rstrip("/") + mark
+
+
+def _escaped_all(text: str) -> str:
+    return text if text.isprintable() else "".join(_escaped(char) for char in text)
 
 
 def _escaped(char: str) -> str:
@@ -76,8 +82,15 @@ def namespace(checkout: repository.Checkout | None, *, shared: bool) -> str:
 
 
 def file_lease(path: str) -> str:
-    """Return the name of the lease of a physical file on this host; `path` is a `real_path`."""
-    return fitted(f"{FILE}{host_name()}:{path}")
+    """Return the name of the lease of a physical file on this host; `path` is a `real_path`.
+
+    Each part of the path that needs it is escaped by itself, so that the name begins with that of its folder.
+    """
+    return fitted("/".join(part if _escaped_all(part) == part else fitted(part) for part in _named(path).split("/")))
+
+
+def _named(path: str) -> str:
+    return f"{FILE}{host_name()}:{path}"
 
 
 def path_of(name: str) -> str:
@@ -86,8 +99,16 @@ def path_of(name: str) -> str:
 
 
 def area_lease(path: str) -> str:
-    """Return the name of the lease of a folder and everything below it."""
-    return file_lease(path.rstrip("/")) + "/"
+    """Return the name of the lease of a folder and everything below it.
+
+    Raises `InvalidArgument` for a path so long that the names of the files below it would not begin with it.
+    """
+    name = file_lease(path.rstrip("/")) + "/"
+    if len(name.encode()) > LONGEST - _MARK:
+        from comity import InvalidArgument  # a hook never comes here
+
+        raise InvalidArgument("path", path, "it is too long to be leased as a whole; claim the files in it")
+    return name
 
 
 def logical_name(checkout: repository.Checkout, path: str) -> str:

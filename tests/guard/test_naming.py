@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comity import InvalidArgument
+from comity.model import covers
 from comity_guard import naming
 from comity_guard.repository import Checkout
 
@@ -31,6 +33,21 @@ def test_two_texts_never_share_a_name(one: str, other: str) -> None:
 def test_long_paths_that_differ_at_the_end_differ_in_name() -> None:
     folder = "/a" * 400
     assert naming.file_lease(folder + "/one.py") != naming.file_lease(folder + "/two.py")
+
+
+@pytest.mark.parametrize(
+    "folder", ["/repo/src", "/repo/odd\nname", "/repo/\udcff/deep", "/" + "a" * 250 + "/" + "b" * 200]
+)
+def test_a_folder_that_is_leased_covers_every_file_in_it(folder: str) -> None:
+    area = naming.area_lease(folder)
+    for below in ("a.py", "deep/er/a.py", "bell\x07.py", "/".join(["long" * 60] * 8)):
+        assert covers(area, naming.file_lease(f"{folder}/{below}"))
+    assert not covers(area, naming.file_lease(f"{folder}x/a.py"))
+
+
+def test_a_folder_whose_name_cannot_stand_for_its_files_is_not_leased() -> None:
+    with pytest.raises(InvalidArgument, match="too long"):
+        naming.area_lease("/a" * 300)
 
 
 def test_one_file_has_one_spelling_whatever_links_lead_to_it(tmp_path: Path) -> None:
