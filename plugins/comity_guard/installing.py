@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from comity_guard.merging import installed, uninstalled
+from comity_guard.merging import installed, means_the_same, uninstalled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,39 +39,50 @@ def plan_install(path: Path, hooks: Hooks, is_ours: IsOurs) -> Change:
     return Change(path, before, installed(before or b"", hooks, is_ours))
 
 
-def plan_uninstall(path: Path, hooks: Hooks, is_ours: IsOurs) -> Change:
+def plan_uninstall(path: Path, is_ours: IsOurs) -> Change:
     """Return what uninstalling would do: the very bytes from before, unless somebody changed the file since."""
     before = _bytes(path)
     if before is None:
         return Change(path, None, None)
+    rest = uninstalled(before, is_ours)
     original = _bytes(backup_of(path))
-    if before == installed(original or b"", hooks, is_ours):
+    if original is not None and means_the_same(rest, original):
         return Change(path, before, original)
-    return Change(path, before, uninstalled(before, is_ours) or None)
+    return Change(path, before, rest or None)
 
 
-def apply(change: Change) -> None:
-    """Make the change in one step; the first time, keep the file as it was."""
+def perform(change: Change, *, keep: bool) -> None:
+    """Make the change.
+
+    `keep`: hold the file as it was before the first installation. Without it, such a copy is given up once the file is
+    again what it was.
+    """
+    copy = backup_of(change.path)
+    if keep and change.before is None:
+        copy.unlink(missing_ok=True)  # of an installation that is long over
+    elif keep:
+        with open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(change.before or b"")
+    _replace(change)
+    if not keep and change.after is not None and change.after == _bytes(copy):
+        copy.unlink()
+
+
+def _replace(change: Change) -> None:
+    """Write the file in one step."""
     if change.is_none:
         return
     if change.after is None:
         change.path.unlink()
         return
-    change.path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = change.path.with_name(f"{change.path.name}.{os.getpid()}")
-    mode = change.path.stat().st_mode & 0o777 if change.before is not None else 0o600
+    # A link in the place of the file, as people who keep their settings in a repository have, stays a link.
+    path = change.path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    mode = path.stat().st_mode & 0o777 if change.before is not None else 0o600
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(change.after)
-    # A link in the place of the file, as people who keep their settings in a repository have, stays a link.
-    os.replace(fresh, os.path.realpath(change.path))
-
-
-def keep(change: Change, is_ours_already: bool) -> None:  # noqa: FBT001 - the one fact it needs
-    """Keep the file as it was before the first installation; an older copy than ours is not written over."""
-    if change.before is not None and not is_ours_already:
-        copy = backup_of(change.path)
-        with open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(change.before)
+    os.replace(fresh, path)
 
 
 def _bytes(path: Path) -> bytes | None:

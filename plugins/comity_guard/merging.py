@@ -45,6 +45,20 @@ def uninstalled(text: bytes, is_ours: IsOurs) -> bytes:
     return _written(wanted, text) if wanted else b""
 
 
+def means_the_same(text: bytes, other: bytes) -> bool:
+    """Tell whether two files say the same, however they are written; an empty place for hooks is none."""
+    return _meaning(text) == _meaning(other)
+
+
+def _meaning(text: bytes) -> dict[str, Any] | None:
+    try:
+        found = _read(text)
+    except Unusable:
+        return None
+    hooks = {event: groups for event, groups in found.pop("hooks", {}).items() if groups}
+    return {**found, "hooks": hooks}
+
+
 def has_ours(text: bytes, is_ours: IsOurs) -> set[str]:
     """Return the events for which the settings have hooks of ours. Raises `Unusable`."""
     groups = _read(text).get("hooks", {})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from comity_claude import config as claude
 from comity_codex import config as codex
-from comity_guard.installing import apply, backup_of, keep, plan_install, plan_uninstall
+from comity_guard.installing import backup_of, perform, plan_install, plan_uninstall
 from comity_guard.merging import Unusable, has_ours, installed, uninstalled
 
 if TYPE_CHECKING:
@@ -97,26 +97,39 @@ def test_uninstalling_gives_back_the_very_bytes(before: bytes | None, tmp_path: 
         file.chmod(0o640)
     for _ in range(2):
         change = plan_install(file, claude.hooks(), claude.is_ours)
-        keep(change, is_ours_already=bool(change.before and has_ours(change.before, claude.is_ours)))
-        apply(change)
+        perform(change, keep=not (change.before and has_ours(change.before, claude.is_ours)))
     assert has_ours(file.read_bytes(), claude.is_ours)
     assert plan_install(file, claude.hooks(), claude.is_ours).is_none
-    apply(plan_uninstall(file, claude.hooks(), claude.is_ours))
+    perform(plan_uninstall(file, claude.is_ours), keep=False)
     assert (file.read_bytes() if file.exists() else None) == before
+    assert not backup_of(file).exists()
     if before is not None:
         assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_the_very_bytes_come_back_whichever_hooks_were_installed_and_however_the_client_wrote_them(
+    strict: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.json"
+    before = b'{\n\t"model": "x",   "hooks": {"Stop": []}}'
+    file.write_bytes(before)
+    change = plan_install(file, claude.hooks(strict=strict), claude.is_ours)
+    perform(change, keep=True)
+    file.write_text(json.dumps(json.loads(file.read_bytes()), indent=7, sort_keys=True))
+    perform(plan_uninstall(file, claude.is_ours), keep=False)
+    assert file.read_bytes() == before
 
 
 def test_what_a_person_changed_in_between_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     file.write_bytes(b'{"model": "x"}')
     change = plan_install(file, claude.hooks(), claude.is_ours)
-    keep(change, is_ours_already=False)
-    apply(change)
+    perform(change, keep=True)
     changed = json.loads(file.read_bytes())
     changed["model"] = "y"
     file.write_text(json.dumps(changed))
-    apply(plan_uninstall(file, claude.hooks(), claude.is_ours))
+    perform(plan_uninstall(file, claude.is_ours), keep=False)
     assert json.loads(file.read_bytes()) == {"model": "y"}
     assert backup_of(file).read_bytes() == b'{"model": "x"}'
 
@@ -127,7 +140,8 @@ def test_a_settings_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
     real.write_text("{}")
     link = tmp_path / "settings.json"
     link.symlink_to(real)
-    apply(plan_install(link, claude.hooks(), claude.is_ours))
+    perform(plan_install(link, claude.hooks(), claude.is_ours), keep=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"dotfiles", "settings.json"}
     assert link.is_symlink()
     assert has_ours(real.read_bytes(), claude.is_ours)
 

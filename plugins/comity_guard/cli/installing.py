@@ -44,17 +44,16 @@ def install(
     config: Any = importlib.import_module(f"comity_{client.value}.config")
     path = config.settings_file(Path.home(), Path.cwd() if project else None, os.environ)
     try:
-        hooks = config.hooks(strict=strict)
-        plan = files.plan_uninstall if uninstall else files.plan_install
-        change = plan(path, hooks, config.is_ours)
+        if uninstall:
+            change = files.plan_uninstall(path, config.is_ours)
+        else:
+            change = files.plan_install(path, config.hooks(strict=strict), config.is_ours)
         had = bool(change.before and has_ours(change.before, config.is_ours))
     except Unusable as error:
         err(f"comity: {clean(path)} cannot be used: {clean(error)}")
         raise typer.Exit(1) from None
     if not dry_run:
-        if not uninstall:
-            files.keep(change, had)
-        files.apply(change)
+        files.perform(change, keep=not uninstall and not had)
     if json:
         out(js.dumps({"file": str(path), "changed": not change.is_none, "dry_run": dry_run}))
         return
