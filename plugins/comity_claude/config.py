@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 _EDITS = "Edit|Write|NotebookEdit|MultiEdit"
 _SECONDS = 5
 """For a hook that decides; it answers or gives up sooner by itself."""
-_WAIT_SECONDS = 3600
+_WAIT_SECONDS = 86_400
+"""For the one that waits for mail while the session is idle."""
 
 
 NEXT = "Sessions that start from now on are guarded; `comity doctor` checks the whole chain."
@@ -40,14 +41,16 @@ def _on(*handlers: dict[str, Any], matcher: str | None = None) -> dict[str, Any]
 def hooks(*, strict: bool = False) -> Hooks:
     """Return the groups of handlers by event. `strict`: refuse edits while the guard cannot decide."""
     guard = _call("--strict", onFailure="block") if strict else _call()
+    waker = _call("--wait", timeout=_WAIT_SECONDS, asyncRewake=True)
     return {
-        "SessionStart": [_on(_call())],
+        "SessionStart": [_on(_call(), waker)],
         "UserPromptSubmit": [_on(_call())],
         "PreToolUse": [_on(guard, matcher=_EDITS), _on(guard, matcher="Bash|PowerShell")],
-        "PostToolUse": [_on(_call(), matcher=f"{_EDITS}|Bash|PowerShell")],
+        "PostToolUse": [_on(_call(), matcher=f"{_EDITS}|EnterWorktree|ExitWorktree")],
+        "PostToolBatch": [_on(_call())],
         "SubagentStart": [_on(_call())],
         "SubagentStop": [_on(_call())],
-        "Stop": [_on(_call(), _call("--wait", timeout=_WAIT_SECONDS, asyncRewake=True))],
+        "Stop": [_on(_call(), waker)],
         "StopFailure": [_on(_call())],
         "Notification": [_on(_call())],
         "PermissionRequest": [_on(_call())],

@@ -22,6 +22,8 @@ CLIENT = "claude"
 WRITERS = {"Edit": "file_path", "MultiEdit": "file_path", "Write": "file_path", "NotebookEdit": "notebook_path"}
 """The tools that write files, and where their input names the file."""
 SHELLS = frozenset({"Bash", "PowerShell"})
+MOVERS = frozenset({"EnterWorktree", "ExitWorktree"})
+"""The tools after which the session works in another folder."""
 _KINDS = {
     "SessionStart": Kind.START,
     "UserPromptSubmit": Kind.PROMPT,
@@ -32,8 +34,11 @@ _KINDS = {
     "SubagentStart": Kind.SUBAGENT_START,
     "SubagentStop": Kind.SUBAGENT_STOP,
     "CwdChanged": Kind.MOVED,
+    "PostToolBatch": Kind.WORKED,
     "SessionEnd": Kind.END,
 }
+_REPLACES = frozenset({"clear", "fork", "resume"})
+"""How a session begins in a process that may have had another one before."""
 _ASKS = frozenset({"permission_prompt", "idle_prompt", "agent_needs_input", "elicitation_dialog"})
 """The notifications that mean that somebody has to do something."""
 _TAKES_CONTEXT = frozenset(
@@ -67,7 +72,7 @@ def report(event: Mapping[str, Any], environ: Mapping[str, str]) -> Report | Non
         "client": CLIENT,
         "session": str(event["session_id"]),
         "kind": _KINDS.get(name, ""),
-        "cwd": str(event.get("cwd") or environ.get("CLAUDE_PROJECT_DIR") or ""),
+        "cwd": str(event.get("new_cwd") or event.get("cwd") or environ.get("CLAUDE_PROJECT_DIR") or ""),
         "pid": _number(environ.get("CLAUDE_PID")),
         "agent": str(event.get("agent_id") or ""),
         "role": str(event.get("agent_type") or ""),
@@ -83,6 +88,8 @@ def report(event: Mapping[str, Any], environ: Mapping[str, str]) -> Report | Non
         found["detail"] = str(detail)
     if event.get("source"):
         found["source"] = str(event["source"])
+        if name == "SessionStart" and event["source"] in _REPLACES:
+            found["replaces"] = True
     if event.get("stop_hook_active"):
         found["again"] = True
     return found
@@ -92,6 +99,8 @@ def _of_tool(found: Report, event: Mapping[str, Any], *, before: bool) -> Report
     tool, given = event.get("tool_name", ""), event.get("tool_input") or {}
     found["tool"], found["call"] = str(tool), str(event.get("tool_use_id") or "")
     path = given.get(WRITERS[tool]) if tool in WRITERS else None
+    if tool in MOVERS:
+        return None if before else {**found, "kind": Kind.MOVED}
     if isinstance(path, str) and path:
         found["kind"], found["paths"] = (Kind.EDIT if before else Kind.EDITED), [path]
     elif tool in SHELLS and before:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _COMMAND = "comity hook codex"
 _SECONDS = 5
+_LAST_SECONDS = 3
+"""What Codex grants at most to a hook on the end of a session or a turn that is broken off; it complains of more."""
 
 
 NEXT = "Codex runs a new hook only once it is trusted: start codex, enter /hooks, and trust the hooks of comity."
@@ -30,19 +32,20 @@ def hooks(*, strict: bool = False) -> Hooks:
     """Return the groups of handlers by event. `strict`: refuse edits while the guard cannot decide."""
     guard = {"type": "command", "command": f"{_COMMAND} --strict" if strict else _COMMAND, "timeout": _SECONDS}
     plain = {"type": "command", "command": _COMMAND, "timeout": _SECONDS}
+    short = {**plain, "timeout": _LAST_SECONDS}
     found: Hooks = {"PreToolUse": [{"matcher": "apply_patch|Edit|Write|Bash", "hooks": [guard]}]}
-    found["PostToolUse"] = [{"matcher": "apply_patch|Edit|Write|Bash", "hooks": [plain]}]
     for event in (
+        "PostToolUse",
         "SessionStart",
         "UserPromptSubmit",
         "PermissionRequest",
         "SubagentStart",
         "SubagentStop",
         "Stop",
-        "Interrupt",
-        "SessionEnd",
     ):
         found[event] = [{"hooks": [plain]}]
+    for event in ("Interrupt", "SessionEnd"):
+        found[event] = [{"hooks": [short]}]
     return found
 
 

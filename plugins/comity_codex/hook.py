@@ -31,7 +31,7 @@ _KINDS = {
     "SubagentStop": Kind.SUBAGENT_STOP,
     "SessionEnd": Kind.END,
 }
-_TAKES_CONTEXT = frozenset({"SessionStart", "UserPromptSubmit", "PostToolUse"})
+_TAKES_CONTEXT = frozenset({"SessionStart", "SubagentStart", "UserPromptSubmit", "PreToolUse", "PostToolUse"})
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,7 +65,9 @@ def report(event: Mapping[str, Any], environ: Mapping[str, str]) -> Report | Non
         found["detail"] = str(detail)
     if event.get("source"):
         found["source"] = str(event["source"])
-    if event.get("stop_hook_active"):
+        if name == "SessionStart" and event["source"] == "clear":
+            found["replaces"] = True  # else several sessions may live in one process
+    if event.get("stop_hook_active") or name == "Interrupt":  # then the turn does not go on
         found["again"] = True
     return found
 

@@ -37,17 +37,47 @@ WRITTEN = tool(
     duration_ms=3,
 )
 SUBAGENT_EDIT = {**EDIT, "agent_id": "aab74d1742de842d6", "agent_type": "general-purpose"}
+FAILED_EDIT = tool("PostToolUseFailure", "Edit", {"file_path": "/repo/a.txt"}, error="secret", is_interrupt=False)
+BATCH = event(
+    "PostToolBatch",
+    tool_calls=[{"tool_name": "Read", "tool_input": {"file_path": "/repo/b.txt"}, "tool_response": "secret"}],
+)
+ENTERED = tool(
+    "PostToolUse",
+    "EnterWorktree",
+    {"name": "wt1"},
+    cwd="/repo/.claude/worktrees/wt1",
+    tool_response={"worktreePath": "/repo/.claude/worktrees/wt1", "worktreeBranch": "worktree-wt1"},
+)
+LEFT = tool("PostToolUse", "ExitWorktree", {"action": "keep"}, tool_response={"action": "keep", "restoredCwd": "/repo"})
 START = event("SessionStart", source="startup", model="m")
+RESUMED = event("SessionStart", source="resume", session_title="t", seconds_since_last_response=9, context_tokens=9)
+CLEARED = event("SessionStart", source="clear", model="m")
+FORKED = event("SessionStart", source="fork")
 COMPACTED = event("SessionStart", source="compact")
 PROMPT = event("UserPromptSubmit", prompt="my secret plan", permission_mode="default")
 STOP = event("Stop", stop_hook_active=False, last_assistant_message="done", background_tasks=[], session_crons=[])
 STOP_AGAIN = event("Stop", stop_hook_active=True, last_assistant_message="done")
 STOP_FAILURE = event("StopFailure", error="rate_limit", error_details="slow down")
 NOTIFICATION = event("Notification", message="may I?", title="t", notification_type="permission_prompt")
+IDLE = event("Notification", message="waiting", title="t", notification_type="idle_prompt")
 FINISHED = event("Notification", message="ok", title="t", notification_type="agent_completed")
 PERMISSION = event("PermissionRequest", tool_name="Bash", tool_input={"command": "rm x"}, permission_suggestions=[])
 SUBAGENT_START = event("SubagentStart", agent_id="aab7", agent_type="Explore")
-SUBAGENT_STOP = event("SubagentStop", agent_id="aab7", agent_type="Explore", stop_hook_active=False)
+SUBAGENT_STOP = event(
+    "SubagentStop",
+    agent_id="aab7",
+    agent_type="Explore",
+    stop_hook_active=False,
+    agent_transcript_path="/home/t/agent-aab7.jsonl",
+    last_assistant_message="secret",
+)
 MOVED = event("CwdChanged", old_cwd="/repo", new_cwd="/repo/src")
 END = event("SessionEnd", reason="prompt_input_exit")
+OTHER_EVENTS = (  # noqa: SIM905 - a list of a line each says no more
+    "UserPromptExpansion PreCompact PostCompact PreModelSwitch PostModelSwitch PermissionDenied Setup TeammateIdle "
+    "TaskCreated TaskCompleted Elicitation ElicitationResult ConfigChange WorktreeCreate WorktreeRemove "
+    "InstructionsLoaded FileChanged DirectoryAdded MessageDisplay OfNextYear"
+).split()
+"""The events that the guard has no use for."""
 ALL = {name: value for name, value in vars().items() if name.isupper() and isinstance(value, dict)}

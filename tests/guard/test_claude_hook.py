@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from comity_claude import hook
+from comity_claude import config, hook
 from tests.guard import claude_events as events
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ def reported(event: dict[str, Any]) -> dict[str, Any]:
     ("event", "kind"),
     [
         (events.START, "start"),
+        (events.RESUMED, "start"),
+        (events.CLEARED, "start"),
+        (events.FORKED, "start"),
         (events.COMPACTED, "start"),
         (events.PROMPT, "prompt"),
         (events.WRITE, "edit"),
@@ -35,13 +38,16 @@ def reported(event: dict[str, Any]) -> dict[str, Any]:
         (events.NOTEBOOK, "edit"),
         (events.BASH, "command"),
         (events.WRITTEN, "edited"),
+        (events.FAILED_EDIT, "edited"),
+        (events.BATCH, "worked"),
+        (events.LEFT, "moved"),
+        (events.IDLE, "needs_input"),
         (events.STOP, "stop"),
         (events.STOP_FAILURE, "failed"),
         (events.NOTIFICATION, "needs_input"),
         (events.PERMISSION, "needs_input"),
         (events.SUBAGENT_START, "subagent_start"),
         (events.SUBAGENT_STOP, "subagent_stop"),
-        (events.MOVED, "moved"),
         (events.END, "end"),
     ],
 )
@@ -51,7 +57,26 @@ def test_an_event_is_reported_as_what_it_means(event: dict[str, Any], kind: str)
     assert (report["cwd"], report["pid"]) == ("/repo", 4711)
 
 
-@pytest.mark.parametrize("event", [events.READ, events.FINISHED, events.event("FileChanged"), events.event("Later")])
+def test_every_event_that_is_asked_for_is_on_record_and_every_other_one_passes() -> None:
+    recorded = {event["hook_event_name"] for event in events.ALL.values()}
+    assert set(config.hooks()) <= recorded
+    assert len(recorded | {*events.OTHER_EVENTS}) == 34  # all that there are, and one of next year
+    assert not [name for name in events.OTHER_EVENTS if hook.report(events.event(name), ENVIRON) is not None]
+
+
+@pytest.mark.parametrize(
+    ("event", "folder"), [(events.MOVED, "/repo/src"), (events.ENTERED, "/repo/.claude/worktrees/wt1")]
+)
+def test_a_session_that_moves_is_reported_from_where_it_is_now(event: dict[str, Any], folder: str) -> None:
+    assert (reported(event)["kind"], reported(event)["cwd"]) == ("moved", folder)
+
+
+def test_a_session_that_its_client_has_gone_over_to_replaces_the_one_before() -> None:
+    told = [events.START, events.COMPACTED, events.RESUMED, events.CLEARED, events.FORKED]
+    assert [reported(event).get("replaces", False) for event in told] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("event", [events.READ, events.FINISHED])
 def test_what_concerns_nobody_is_not_reported(event: dict[str, Any]) -> None:
     assert hook.report(event, ENVIRON) is None
 
@@ -107,7 +132,19 @@ def test_allow_is_never_answered_and_nothing_is_said_without_cause(event: dict[s
         assert "allow" not in json.dumps(hook.output(reply, event))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("event", [events.START, events.PROMPT, events.WRITTEN, events.STOP, events.SUBAGENT_START])
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.START,
+        events.COMPACTED,
+        events.PROMPT,
+        events.EDIT,
+        events.WRITTEN,
+        events.BATCH,
+        events.STOP,
+        events.SUBAGENT_START,
+    ],
+)
 def test_context_is_given_where_the_client_takes_it(event: dict[str, Any]) -> None:
     said = {"hookEventName": event["hook_event_name"], "additionalContext": "facts"}
     assert hook.output({"context": "facts"}, event) == {"hookSpecificOutput": said}
