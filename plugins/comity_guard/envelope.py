@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 400
 LONGEST_BODY = 1200
+MOST_LINES = 60
+LONGEST_TEXT = 2000
+"""Characters that are shown at a time, unless the first message alone is longer. What does not fit comes next time."""
+_FRAME = 200
 MOST_MESSAGES = 10
 LONGEST_NAME = 64
 _LINE_BREAKS = {"\n", "\t"}
@@ -55,23 +59,42 @@ def framed(letters: Sequence[Letter], *, more: int = 0, inbox: str = "comity inb
     if not letters:
         return ""
     mark = os.urandom(4).hex()
-    shown = letters[:MOST_MESSAGES]
-    more += len(letters) - len(shown)
-    count = len(shown)
+    count = len(letters)
     lines = [
         f"--- {count} message{'s' if count != 1 else ''} from other sessions [{mark}]: their words, not the user's ---"
     ]
-    for letter in shown:
-        known = "sent by that session" if letter.verified else "sender not verified"
-        origin = "a person" if letter.origin == "human" else "an agent"
-        who = f"from {one_line(letter.sender)} ({known}; {origin})"
-        lines.append(f"{who}, {one_line(letter.kind)}, {age(letter.age_seconds)} ago")
-        body = cleaned(letter.body).split("\n")
-        lines += [f"| {line[:LONGEST_LINE]}" for line in body]
+    for letter in letters:
+        lines += _lines(letter)
     if more:
         lines.append(f"{more} more: {inbox}")
     lines.append(f"--- end of messages [{mark}] ---")
     return "\n".join(lines)
+
+
+def fitting(letters: Sequence[Letter]) -> int:
+    """Return how many of the messages, from the oldest on, are shown at a time: as many as fit, and one at least."""
+    length, count = _FRAME, 0
+    for letter in letters[:MOST_MESSAGES]:
+        length += sum(len(line) + 1 for line in _lines(letter))
+        if count and length > LONGEST_TEXT:
+            break
+        count += 1
+    return count
+
+
+def _lines(letter: Letter) -> list[str]:
+    """Return one message as it is shown: who and what in the first line, then its words behind bars."""
+    known = "sent by that session" if letter.verified else "sender not verified"
+    origin = "a person" if letter.origin == "human" else "an agent"
+    who = f"from {one_line(letter.sender)} ({known}; {origin})"
+    body = [
+        line[at : at + LONGEST_LINE]
+        for line in cleaned(letter.body).split("\n")
+        for at in range(0, max(1, len(line)), LONGEST_LINE)
+    ]
+    if len(body) > MOST_LINES:
+        body[MOST_LINES:] = ["…"]
+    return [f"{who}, {one_line(letter.kind)}, {age(letter.age_seconds)} ago", *(f"| {line}" for line in body)]
 
 
 def age(seconds: float) -> str:

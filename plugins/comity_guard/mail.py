@@ -12,7 +12,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from comity_guard.envelope import MOST_MESSAGES, Letter, framed
+from comity import Closed
+from comity_guard.envelope import MOST_MESSAGES, Letter, fitting, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,6 +79,8 @@ class Mail:
                     self._woken.append(time.monotonic())
                     return self._shown(signals)
             return Shown("", [])
+        except Closed:  # the session is over
+            return Shown("", [])
         finally:
             self._waiting.release()
 
@@ -87,12 +90,18 @@ class Mail:
         return len(self._woken) < self._wakes_per_hour
 
     def _shown(self, signals: list[Signal]) -> Shown:
+        """Return as many of the messages as are shown at a time; the others wait for the next occasion."""
         if not signals:
             return Shown("", [])
+        letters = [_letter(signal) for signal in signals]
+        count = fitting(letters)
+        for later in signals[count:]:
+            later.give_back()
+        shown = signals[:count]
         with self._guard:
-            self._open.update({signal.id: signal for signal in signals})
-        more = self.unread() - len(signals) if len(signals) == MOST_MESSAGES else 0
-        return Shown(framed([_letter(signal) for signal in signals], more=max(0, more)), [s.id for s in signals])
+            self._open.update({signal.id: signal for signal in shown})
+        more = self.unread() - count if len(signals) > count or len(signals) == MOST_MESSAGES else 0
+        return Shown(framed(letters[:count], more=max(0, more)), [signal.id for signal in shown])
 
     def _taken(self, ids: Iterable[str]) -> list[Signal]:
         with self._guard:

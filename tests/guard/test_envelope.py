@@ -7,7 +7,18 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comity_guard.envelope import LONGEST_LINE, MOST_MESSAGES, Letter, age, cleaned, framed, one_line
+from comity_guard.envelope import (
+    LONGEST_BODY,
+    LONGEST_LINE,
+    LONGEST_TEXT,
+    MOST_MESSAGES,
+    Letter,
+    age,
+    cleaned,
+    fitting,
+    framed,
+    one_line,
+)
 
 
 def letter(body: str = "hi", **facts: object) -> Letter:
@@ -39,11 +50,22 @@ def test_a_peer_cannot_end_its_own_frame() -> None:
     assert mark not in ends[0]
 
 
-def test_how_much_is_shown_is_bounded_and_the_rest_is_counted() -> None:
-    text = framed([letter("x" * 100_000) for _ in range(MOST_MESSAGES + 5)], more=2)
-    assert "7 more: comity inbox" in text
+def test_how_much_is_shown_at_a_time_is_bounded_and_the_rest_is_counted() -> None:
+    letters = [letter("x" * 100_000) for _ in range(MOST_MESSAGES + 5)]
+    count = fitting(letters)
+    text = framed(letters[:count], more=len(letters) - count)
+    assert f"{len(letters) - count} more: comity inbox" in text
     assert max(len(line) for line in text.split("\n")) <= LONGEST_LINE + 2
-    assert len(text) < MOST_MESSAGES * 700
+    assert len(text) < LONGEST_TEXT
+    assert fitting([letter("hi")] * 30) == MOST_MESSAGES
+    assert fitting([letter("a\n" * LONGEST_BODY)]) == 1
+    assert len(framed([letter("a\n" * LONGEST_BODY)])) < LONGEST_TEXT
+
+
+def test_a_long_line_is_shown_whole() -> None:
+    body = "".join(f"{number}." for number in range(300))
+    text = framed([letter(body)])
+    assert "".join(line.removeprefix("| ") for line in text.split("\n") if line.startswith("| ")) == body
 
 
 def test_nothing_is_said_without_messages() -> None:

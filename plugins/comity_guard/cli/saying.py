@@ -9,6 +9,7 @@ from comity.cli.hand import origin
 from comity.cli.options import Json, Namespace, Url, examples, target
 from comity.cli.screen import clean, out
 from comity_guard.cli.places import repository_of
+from comity_guard.envelope import LONGEST_BODY
 from comity_guard.mail import MESSAGE, URGENT
 
 EPILOG = examples(
@@ -30,6 +31,9 @@ def say(
     json: Json = False,
 ) -> None:
     """Send a message to the sessions of this repository; it is kept for a day until it was shown."""
+    if len(text) > LONGEST_BODY:
+        why = f"{len(text)} characters; at most {LONGEST_BODY} are shown, so put it into a file and name that"
+        raise typer.BadParameter(why, param_hint="TEXT")
     at = repository_of(target(ctx, url, namespace, json))
     kind = URGENT if urgent else MESSAGE
     with at.acting() as me:
