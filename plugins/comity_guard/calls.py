@@ -26,8 +26,17 @@ class Call:
 
     def ask(self, report: Report, seconds: float, op: str = "event") -> Reply:
         """Tell the host of an event and return its reply. Raises OSError or ValueError when there is none."""
+        reply: Any = self._answered({"v": VERSION, "op": op, "report": report}, seconds)
+        self._delivered = [str(each) for each in reply.get("delivered", [])]
+        return reply  # type: ignore[no-any-return] # as far as its parts are read
+
+    def greet(self, seconds: float) -> None:
+        """See whether the host answers. Raises OSError or ValueError when it does not."""
+        self._answered({"v": VERSION, "op": "hello"}, seconds)
+
+    def _answered(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
         self._connection.settimeout(seconds)
-        self._send({"v": VERSION, "op": op, "report": report})
+        self._send(message)
         line = self._lines.readline(LONGEST_LINE)
         if not line.endswith(b"\n"):
             raise ConnectionError("the session host hung up")
@@ -36,8 +45,7 @@ class Call:
             raise TypeError(f"the session host answered {reply!r}")
         if "error" in reply:
             raise RuntimeError(str(reply["error"]))
-        self._delivered = [str(each) for each in reply.get("delivered", [])]
-        return reply  # type: ignore[return-value] # as far as its parts are read
+        return reply
 
     def confirm(self) -> None:
         """Tell the host that what it delivered has left this process: it is not delivered again."""

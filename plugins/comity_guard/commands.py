@@ -19,6 +19,9 @@ _WRAPPERS = frozenset(
 )
 _SHELLS = frozenset({"bash", "dash", "sh", "zsh"})
 _DEEPEST = 4
+LONGEST = 50_000
+"""Characters of a command line that are taken apart, which is done character by character: for a tenth of a second."""
+_LONG_TEXT = re.compile(r"""'[^']{1000,}'|"(?:[^"\\]|\\.){1000,}\"""", re.DOTALL)
 
 
 class Command(NamedTuple):
@@ -26,6 +29,18 @@ class Command(NamedTuple):
 
     words: tuple[str, ...]
     cwd: str
+
+
+def shortened(line: str) -> str:
+    """Return a command line without long texts in it (a file's content, a message), if it is too long with them.
+
+    Raises `ValueError` when it is too long without them, too.
+    """
+    if len(line) > LONGEST:
+        line = _LONG_TEXT.sub("''", _HEREDOC.sub("\n", line))
+    if len(line) > LONGEST:
+        raise ValueError(f"a command line of {len(line)} characters is too long to be looked at")
+    return line
 
 
 def commands(line: str, cwd: str, depth: int = 0) -> list[Command]:

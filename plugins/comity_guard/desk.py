@@ -56,7 +56,9 @@ class Desk:
     # Beginnings
 
     def _start(self, seat: Seat, report: Report) -> Reply:
-        seat.tell(State.ACTIVE, **seat.place(report["cwd"]))
+        # In the middle of a turn the context is compacted; otherwise the session waits for its first word.
+        state = seat.state if report.get("source") == "compact" else State.IDLE
+        seat.tell(state, **seat.place(report["cwd"]))
         me = seat.me
         anew, seat.anew = seat.anew, False
         text = wording.briefing(
@@ -76,6 +78,7 @@ class Desk:
 
     def _prompt(self, seat: Seat, report: Report) -> Reply:
         seat.tell(State.ACTIVE, **seat.place(report["cwd"]))
+        seat.keep()
         return _delivering(seat)
 
     def _moved(self, seat: Seat, report: Report) -> Reply:
@@ -87,11 +90,15 @@ class Desk:
     def _edit(self, seat: Seat, report: Report) -> Reply:
         seat.tell(State.ACTIVE)
         warnings: list[str] = []
+        fresh: list[str] = []
         for path in report.get("paths", []):
             shown = _shown(path)
+            fresh += [] if seat.has(path) else [path]
             try:
                 others = seat.lease(path)
             except Refused as refused:
+                for each in fresh:  # a patch goes ahead whole or not at all
+                    seat.give_back(each)
                 _publish(seat, "guard.refused", path=path, shown=shown, holder=refused.holder.agent_id)
                 return {"deny": wording.refusal(shown, refused.holder, _info(seat, refused.holder))}
             if others:
@@ -101,12 +108,14 @@ class Desk:
     def _edited(self, seat: Seat, report: Report) -> Reply:
         if not seat.first_time(f"{report['kind']} {report.get('call', '')}"):
             return {}
+        seat.keep()
         for path in report.get("paths", []):
             _publish(seat, "file.changed", path=path, shown=_shown(path))
         return _delivering(seat, urgent=True)
 
     def _worked(self, seat: Seat, _: Report) -> Reply:
         seat.tell(State.ACTIVE)
+        seat.keep()
         return _delivering(seat, urgent=True)
 
     def _command(self, seat: Seat, report: Report) -> Reply:

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import comity
-from comity import ComityError, Liveness, SessionLost, SessionType
+from comity import BackendUnavailable, ComityError, Liveness, SessionLost, SessionType
 from comity_guard import handles, meeting, naming, processes, registry, settings
 from comity_guard.calls import LONGEST_LINE, VERSION
 from comity_guard.desk import Desk
@@ -51,7 +51,7 @@ class Host:
         self._guard = threading.RLock()
         self._last_used = time.monotonic()
         for entry in registry.load(at.registry):
-            self._take_over(entry)
+            self._go_on_for(entry)
         self._save()
 
     # Serving
@@ -95,6 +95,8 @@ class Host:
             if message.get("v") != VERSION:
                 return {"error": f"this host speaks version {VERSION}; it ends by itself when no session is left"}
             match message.get("op"):
+                case "hello":
+                    return {}
                 case "delivered":
                     talk.delivered(message["ids"])
                     return None
@@ -117,7 +119,7 @@ class Host:
         key = Key(report["client"], report["session"], report.get("agent", ""))
         self._last_used = time.monotonic()
         if report["kind"] in {Kind.END, Kind.SUBAGENT_STOP}:
-            self._leave(key)
+            self._leave(key, report["pid"])
             return {}
         seat = self._seat(key, report)
         with seat.using:
@@ -134,11 +136,11 @@ class Host:
         with self._guard:
             seat = self._seats.get(key)
             if seat is None:
-                if report["kind"] == Kind.START:
+                if report.get("replaces"):
                     self._retire(key, report["pid"])
                 seat = self._sit(key, report["pid"])
             elif report["pid"] and report["pid"] != seat.pid:
-                seat.pid, seat.start = report["pid"], processes.started(report["pid"])  # resumed in a new process
+                seat.moves_to(report["pid"], processes.started(report["pid"]))  # resumed in a new process
                 self._save()
             return seat
 
@@ -163,6 +165,18 @@ class Host:
     def _connect(self, target: Any, **options: Any) -> Coordinator:
         return comity.connect(target, namespace=self.at.namespace, deadline=_STORE_SECONDS, **options)
 
+    def _go_on_for(self, entry: registry.Entry) -> None:
+        """Take a session over, as far as it goes: what is wrong with one keeps nobody from the others.
+
+        A store that is away is: the registry stays as it is, and the next host tries again.
+        """
+        try:
+            self._take_over(entry)
+        except BackendUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one entry holds
+            say(f"{entry.key} is not taken over: {type(error).__name__}: {error}")
+
     def _take_over(self, entry: registry.Entry) -> None:
         """Go on for a session of the last host; one whose client is gone is ended, one that is over begins anew."""
         there = processes.runs(entry.pid, entry.start)
@@ -183,25 +197,38 @@ class Host:
             if pid and seat.pid == pid and (key.client, key.session) != newcomer[:2]:
                 self._leave(key)
 
-    def _leave(self, key: Key) -> None:
-        """End a session, and its subagents' with it."""
+    def _leave(self, key: Key, pid: int = 0) -> None:
+        """End a session, and its subagents' with it; not when it goes on in another process than `pid`."""
         with self._guard:
-            ends = [other for other in self._seats if other[:2] == key[:2] and (not key.agent or other == key)]
-            seats = [self._seats.pop(other) for other in ends]
-            self._save()
-        for seat in seats:
-            with contextlib.suppress(ComityError):
-                seat.leave()
+            seat = self._seats.get(key)
+            if seat is not None and pid and seat.pid > 0 and seat.pid != pid:
+                return
+            seats = self._cleared([key])
+        _depart(seats)
 
     def _end_the_gone(self) -> None:
-        with self._guard:
-            gone = [key for key, seat in self._seats.items() if not seat.is_there]
-        for key in gone:
-            self._leave(key)
+        with self._guard:  # in one go: a session that is resumed right now is either there before or begins after it
+            seats = self._cleared([key for key, seat in self._seats.items() if not seat.is_there])
+        _depart(seats)
+
+    def _cleared(self, keys: Sequence[Key]) -> list[Seat]:
+        """Take the seats of these sessions and of their subagents away (the caller has the guard)."""
+        whole = {key[:2] for key in keys if not key.agent}
+        ends = [key for key in self._seats if key in keys or key[:2] in whole]
+        seats = [self._seats.pop(other) for other in ends]
+        if seats:
+            self._save()
+        return seats
 
     def _save(self) -> None:
         entries = [registry.Entry(seat.key, seat.pid, seat.start, seat.secret) for seat in self._seats.values()]
         registry.save(self.at.registry, entries)
+
+
+def _depart(seats: Sequence[Seat]) -> None:
+    for seat in seats:
+        with contextlib.suppress(ComityError):
+            seat.leave()
 
 
 def say(text: str) -> None:

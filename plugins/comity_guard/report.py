@@ -32,6 +32,8 @@ class Report(TypedDict):
     command: NotRequired[str]
     source: NotRequired[str]
     detail: NotRequired[str]
+    replaces: NotRequired[bool]
+    """Whether the client's process has gone over to this session from another one, which is over."""
     again: NotRequired[bool]
     """Whether the session goes on because a hook asked for it."""
 

@@ -86,6 +86,14 @@ class Seat:
             return time.monotonic() - self.heard < _FORGOTTEN
         return processes.runs(self.pid, self.start)
 
+    def moves_to(self, pid: int, start: str) -> None:
+        """Go on in another process of the client; while the one before it still runs, two work as one session."""
+        if self.is_there and self.pid > 0:
+            self.notices.append(
+                f"This session is open in two processes ({self.pid}, {pid}): the guard cannot tell their edits apart."
+            )
+        self.pid, self.start = pid, start
+
     def first_time(self, call: str) -> bool:
         """Tell whether this tool call is reported for the first time; remembers the last hundred."""
         if not call:
@@ -120,6 +128,19 @@ class Seat:
         return {"cwd": cwd, "checkout": checkout.root, "branch": repository.branch(checkout)}
 
     # Leases
+
+    def has(self, path: str) -> bool:
+        """Tell whether it holds the lease of this very file."""
+        lease = self._leases.get(naming.file_lease(path))
+        return lease is not None and not lease.lost
+
+    def give_back(self, path: str) -> None:
+        """Let go of a file that it has leased and not begun to change."""
+        for name in (naming.file_lease(path), _logical(path)):
+            lease = self._leases.pop(name, None)
+            if lease is not None:
+                with contextlib.suppress(ComityError):
+                    lease.release()
 
     def lease(self, path: str) -> list[Holder]:
         """Hold the file at the real path `path` for this session, now or still.
@@ -199,6 +220,14 @@ class Seat:
             return False
         return True
 
+    def keep(self) -> None:
+        """Let every lease last as long as the session works; the store is asked once half of a lease's time is over."""
+        ttl = self._settings.idle or None
+        for name, lease in list(self._leases.items()):
+            with contextlib.suppress(BackendUnavailable):
+                if not self._renewed(lease, ttl):
+                    self._leases.pop(name, None)
+
     def renew(self, ttl: float) -> None:
         """Let every lease last `ttl` seconds from now (0: as the session). Those lost meanwhile are forgotten."""
         for name, lease in list(self._leases.items()):
@@ -210,9 +239,7 @@ class Seat:
 
     def _told_lost(self, path: str, error: LockLost) -> None:
         """Keep in mind that somebody took a file away: its own end by time or with the session is no news."""
-        checkout = repository.find(os.path.dirname(path))
-        name = "" if checkout is None else naming.logical_name(checkout, path)
-        logical = self._leases.pop(name, None)
+        logical = self._leases.pop(_logical(path), None)
         if logical is not None:
             with contextlib.suppress(ComityError):
                 logical.release()  # it does not work on the file any more, in whichever tree
@@ -233,3 +260,9 @@ class Seat:
     def leave(self) -> None:
         """End the session: all it holds goes to whoever waits, in one step."""
         self.me.close()
+
+
+def _logical(path: str) -> str:
+    """Return the name that a file has in every working tree of its repository, "" outside of any."""
+    checkout = repository.find(os.path.dirname(path))
+    return "" if checkout is None else naming.logical_name(checkout, path)

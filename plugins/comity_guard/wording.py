@@ -57,10 +57,16 @@ def state_text(info: SessionInfo) -> str:
     return f"{state} for {age(time.time() - since)}"
 
 
+def left_of(holder: Holder) -> float | None:
+    """Return the seconds until a lease ends by its own time unless its session goes on working; None without one."""
+    return None if holder.due_ms is None else holder.due_ms / 1000
+
+
 def refusal(shown: str, holder: Holder, info: SessionInfo | None) -> str:
     """Say that another session holds the file, since when, until when, and what can be done."""
     path = path_text(shown)
-    until = "" if holder.expires_in is None else f", and for {age(holder.expires_in)} more unless it goes on working"
+    left = left_of(holder)
+    until = "" if left is None else f", and for {age(left)} more unless it goes on working"
     leased = naming.path_of(holder.name)
     area = " (with its whole folder)" if leased.endswith("/") else ""
     if not leased.rstrip("/").endswith(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import comity
 from comity import ComityError, Liveness
-from comity_guard import meeting, naming, processes, registry, repository
+from comity_guard import calls, meeting, naming, processes, registry, repository, starting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +67,8 @@ class Identity:
         """Return the coordinator to act with. Raises `ComityError` when the store is away."""
         with self._guard:
             entry = self.guarded()
+            if entry is not None:
+                self._keep_the_host()
             secret = entry.secret if entry is not None else self._environ.get("COMITY_SESSION", "")
             usable = self._acting is not None and self._acting.liveness is not Liveness.LOST
             if usable and secret == self._secret:
@@ -79,6 +81,16 @@ class Identity:
                 self._acting = comity.connect(at, namespace=where, deadline=_SECONDS, metadata={"client": "mcp"})
             self._secret = secret
             return self._acting
+
+    def _keep_the_host(self) -> None:
+        """Start the session host again if it was killed: it keeps the session alive when nobody calls."""
+        with contextlib.suppress(OSError):
+            call = calls.reach(self.at)
+            if call is None:
+                # Waited for, as it may end long before this server does.
+                threading.Thread(target=starting.start(self.at).wait, daemon=True).start()
+            else:
+                call.close()
 
     def close(self) -> None:
         """Free what was connected; a session of the server's own departs."""

@@ -17,7 +17,7 @@ from comity_guard import calls, naming, repository, settings, wording
 from comity_guard.claiming import claim
 from comity_guard.cli import rows
 from comity_guard.cli.history import past_of
-from comity_guard.envelope import cleaned, one_line
+from comity_guard.envelope import LONGEST_BODY, cleaned, one_line
 from comity_guard.mail import MESSAGE, URGENT, Mail
 from comity_mcp.answers import Entry, History, Lease, Messages, Session, Work
 
@@ -46,7 +46,14 @@ class Tools:
         return self._identity.me()
 
     def _real(self, path: str) -> str:
-        return naming.real_path(path, self._identity.cwd)
+        return naming.real_path(path, "" if os.path.isabs(path) else self._cwd())
+
+    def _cwd(self) -> str:
+        """Return where the session works now, as its hooks have told: this server stays where it was started."""
+        me = self._me()
+        info = me.sessions.get(me.agent_id)
+        told = None if info is None else info.metadata.get("cwd")
+        return told if isinstance(told, str) and os.path.isabs(told) else self._identity.cwd
 
     def _lease_name(self, path: str) -> str:
         real = self._real(path)
@@ -87,7 +94,7 @@ class Tools:
             raise Refused(wording.refusal(names[error.name], holder, info)) from error
         held = [holder for holder in me.locks.held(naming.FILE) if holder.agent_id == me.agent_id]
         had = ((path, holder) for name, path in names.items() for holder in held if covers(holder.name, name))
-        return [Lease(path=path, token=holder.token, seconds_left=holder.expires_in) for path, holder in had]
+        return [Lease(path=path, token=holder.token, seconds_left=wording.left_of(holder)) for path, holder in had]
 
     def release(self, paths: list[Path]) -> list[str]:
         """Give leased files back before the session ends; answers those that were this session's."""
@@ -117,7 +124,7 @@ class Tools:
     def send(
         self,
         to: Annotated[str, Field(description="A session's name as `who` tells it, or * for all")],
-        text: Annotated[str, Field(max_length=8000)],
+        text: Annotated[str, Field(max_length=LONGEST_BODY, description="What is longer belongs in a file")],
         urgent: Annotated[bool, Field(description="Shown at its next tool call, not at its next turn")] = False,  # noqa: FBT002
     ) -> str:
         """Send a message to another session; it is kept until it was shown there."""

@@ -65,7 +65,12 @@ def test_a_broken_lease_is_free_and_its_session_is_told_why(machine: Machine) ->
     ann, bob = machine.client("ann"), machine.client("bob")
     ann.start()
     ann.edit("a.py")
-    assert len(data(machine, "break", "a.py", "--reason", "it hangs")["taken_from"]) == 1
+    run(machine, "break", "a.py", "--reason", "I want it", status=77, CLAUDECODE="1")  # no agent raises its own tier
+    assert bob.edit("a.py").denied
+    words = [str(BIN / "comity"), "break", "a.py", "--reason", "it hangs", "--json"]
+    environ = {name: value for name, value in machine.environ.items() if name not in AGENT_MARKS}
+    broken = json.loads(typed(words, {**environ, "COMITY_PLUGINS": "comity_guard.cli"}, machine.repo))
+    assert len(broken["taken_from"]) == 1
     assert not bob.edit("a.py").stdout
     assert "it hangs" in ann.hook("UserPromptSubmit", prompt="x").context
     assert "lost a.py" in run(machine, "log").replace(str(machine.repo) + "/", "")
@@ -126,6 +131,7 @@ def test_a_folder_is_claimed_with_all_that_is_in_it(machine: Machine) -> None:
 def test_a_persons_word_arrives_as_a_persons(machine: Machine) -> None:
     ann = machine.client("ann")
     assert data(machine, "say", "hello")["to"] == []
+    run(machine, "say", "x" * 1201, status=2)
     ann.start()
     words = [str(BIN / "comity"), "say", "hello", "--json"]
     environ = {name: value for name, value in machine.environ.items() if name not in AGENT_MARKS}

@@ -17,6 +17,8 @@ def test_a_sweeping_command_is_refused_only_while_another_session_works_in_the_c
     assert "it stages the files that other sessions are working on" in denied
     assert "git add -- FILE" in denied
     assert not ann.shell("git status && ls").stdout
+    (machine.repo / "sub").mkdir()
+    assert ann.shell("cd .. && git add -A", cwd=str(machine.repo / "sub")).denied
     bob.hook("SessionEnd", reason="other")
     assert not ann.shell("git add -A").stdout
 

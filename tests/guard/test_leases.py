@@ -99,12 +99,20 @@ def test_a_client_of_another_kind_is_held_to_the_same_leases(machine: Machine) -
     ann.edit("a.py")
     patch = "*** Begin Patch\n*** Update File: c.py\n*** Update File: a.py\n@@\n*** End Patch"
     assert cod.tool("PreToolUse", "apply_patch", {"command": patch}).denied.startswith("a.py is being worked on by")
+    assert not ann.edit("c.py").stdout  # a patch goes ahead whole or not at all: of one that is refused nothing stays
 
 
-def test_files_outside_of_any_repository_are_guarded_too(machine: Machine) -> None:
-    ann, bob = machine.client("ann"), machine.client("bob", cwd=machine.home)
+def test_files_outside_of_any_repository_are_guarded_too_and_free_when_their_session_is_over(machine: Machine) -> None:
+    ann, bob = machine.client("before"), machine.client("bob", cwd=machine.home)
+    ann.start()
     ann.edit(machine.home / "notes.md")
     assert bob.edit("notes.md").denied
+    ann.session = "after"
+    ann.start("clear")
+    assert not ann.edit(machine.home / "notes.md").stdout
+    assert bob.edit("notes.md").denied
+    ann.hook("SessionEnd", reason="logout")
+    assert not bob.edit("notes.md").stdout
 
 
 def test_the_host_ends_when_its_last_session_is_gone(machine: Machine) -> None:
@@ -124,6 +132,10 @@ def test_a_host_that_is_killed_is_replaced_and_loses_no_lease(machine: Machine) 
     assert bob.edit("a.py").denied
     assert not ann.edit("a.py").stdout
     assert machine.hosts() != [host]
+    (second,) = machine.hosts()
+    os.kill(second, signal.SIGKILL)
+    ann.hook("SessionEnd", reason="logout")
+    assert not bob.edit("a.py").stdout
 
 
 def test_what_a_session_of_a_killed_host_held_is_free_when_its_client_died_as_well(machine: Machine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,10 @@ def test_only_what_is_urgent_is_shown_after_a_tool_call(machine: Machine) -> Non
         me.signals.send(to, "message", {"text": "later"})
         me.signals.send(to, "message.urgent", {"text": "now"})
         shown = ann.edited("a.py").context
-    assert "| now" in shown
-    assert "later" not in shown
+        assert "| now" in shown
+        assert "later" not in shown
+        me.signals.send(to, "message.urgent", {"text": "and again"})
+        assert "| and again" in ann.hook("PostToolBatch", tool_calls=[{"tool_name": "Read"}]).context
 
 
 def test_what_did_not_leave_the_hook_process_is_shown_again(machine: Machine) -> None:
@@ -86,6 +89,41 @@ def test_what_did_not_leave_the_hook_process_is_shown_again(machine: Machine) ->
         report = {"client": "claude", "session": "ann", "kind": "prompt", "cwd": str(machine.repo), "pid": 0}
         assert "hello" in _asked_and_hung_up(machine, report)
         assert "| hello" in ann.hook("UserPromptSubmit", prompt="x").context
+
+
+def test_what_a_client_does_not_take_is_shown_at_its_next_turn(machine: Machine) -> None:
+    cod = machine.client("cod", "codex")
+    with writer(machine) as me:
+        me.signals.send(name_of(cod), "message", {"text": "hello"})
+        assert cod.hook("Interrupt").stdout == ""
+        assert "| hello" in cod.hook("UserPromptSubmit", prompt="x").context
+
+
+def test_messages_come_from_every_repository_in_which_a_session_has_edited(machine: Machine) -> None:
+    ann = machine.client("ann")
+    to = name_of(ann)
+    ann.edit(machine.home / "notes.md")
+    with comity.connect(machine.environ["COMITY_URL"], namespace="files", agent_id="elsewhere") as other:
+        other.signals.send(to, "message", {"text": "from afar"})
+        with writer(machine) as me:
+            me.signals.send(to, "message", {"text": "from here"})
+        shown = ann.hook("UserPromptSubmit", prompt="x").context
+        assert "| from here" in shown
+        assert "| from afar" in shown
+    assert ann.hook("UserPromptSubmit", prompt="x").context == ""
+
+
+def test_what_is_too_much_at_once_is_shown_next_time(machine: Machine) -> None:
+    ann = machine.client("ann")
+    with writer(machine) as me:
+        to = name_of(ann)
+        for word in ("one", "two", "three"):
+            me.signals.send(to, "message", {"text": f"{word} {'x' * 1100}"})
+        for word, more in (("one", "2 more"), ("two", "1 more"), ("three", "")):
+            shown = ann.hook("UserPromptSubmit", prompt="x").context
+            assert f"| {word}" in shown
+            assert more in shown
+            assert len(shown) < 2000
 
 
 def _asked_and_hung_up(machine: Machine, report: dict[str, Any]) -> str:
@@ -115,6 +153,20 @@ def test_an_idle_session_is_woken_by_a_message(machine: Machine) -> None:
     assert status == 2
     assert "| wake up" in said
     assert ann.hook("UserPromptSubmit", prompt="x").context == ""
+
+
+def test_who_waits_goes_on_with_the_next_host_when_its_host_is_killed(machine: Machine) -> None:
+    ann = machine.client("ann")
+    with writer(machine) as me:
+        to = name_of(ann)
+        process = waiting(ann)
+        (host,) = machine.hosts()
+        os.kill(host, signal.SIGKILL)
+        until(lambda: machine.hosts() not in ([], [host]))
+        me.signals.send(to, "message", {"text": "wake up"})
+        status, said = woken(process)
+    assert status == 2
+    assert "| wake up" in said
 
 
 def test_one_process_waits_for_a_session_and_the_second_ends_at_once(machine: Machine) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CLIENTS = ("claude", "codex")
 _SLOW_HOOK = 0.2
+_HOST_SECONDS = 3.0
 _LATELY = 3600.0
 _TAIL = 20_000
 
@@ -91,9 +92,17 @@ def _host() -> Iterator[Finding]:
     except OSError as error:
         yield Finding(Health.FAIL, "guard: host", str(error), "make the folder this user's own, see the text")
         return
-    state = "no session host, the first hook starts one" if call is None else "its session host answers"
+    state = "no session host, the first hook starts one"
     if call is not None:
-        call.close()
+        try:
+            call.greet(_HOST_SECONDS)
+        except (OSError, ValueError, RuntimeError) as error:
+            fix = f"end it, the next hook starts another: kill -9 $(cat {at.lock})"
+            yield Finding(Health.FAIL, "guard: host", f"the session host of {namespace} does not answer: {error}", fix)
+            return
+        finally:
+            call.close()
+        state = "its session host answers"
     yield Finding(Health.OK, "guard: host", f"namespace {namespace}; {state}")
 
 

@@ -46,7 +46,7 @@ def why(
                 "leased": naming.path_of(h.name),
                 "since": h.since.isoformat(),
                 "held_for": h.held_for,
-                "expires_in": h.expires_in,
+                "expires_in": wording.left_of(h),
             }
             for h, _ in holders
         ]
@@ -56,7 +56,8 @@ def why(
     if not holders:
         out(f"{wording.path_text(place.shown)} is free")
     for holder, info in holders:
-        until = "" if holder.expires_in is None else f", for {span(holder.expires_in)} more unless it goes on working"
+        left = wording.left_of(holder)
+        until = "" if left is None else f", for {span(left)} more unless it goes on working"
         who = clean(wording.who(holder.agent_id, info))
         what = "" if holder.name == place.lease else f", who has {wording.path_text(naming.path_of(holder.name))},"
         out(f"{wording.path_text(place.shown)} is held by {who}{what} since {span(holder.held_for)}{until}")

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from comity import AccessTier
+from comity.cli.hand import origin
 from comity.cli.options import Json, Namespace, Target, Url, examples, target
 from comity.cli.screen import clean, out, span
+from comity.model.tasks import Origin
 from comity_guard import settings, wording
 from comity_guard.claiming import claim as take
 from comity_guard.cli.places import Place, place_of
@@ -100,9 +102,15 @@ def break_(
     namespace: Namespace = None,
     json: Json = False,
 ) -> None:
-    """Take a file's lease away from whoever holds it. For people: the session that loses it is told why."""
+    """Take a file's lease away from whoever holds it; the session that loses it is told why.
+
+    For a person at a terminal. An agent or a program needs the tier STEWARD, by its session or by COMITY_TIER: none
+    takes more upon itself than it was given.
+    """
     place = place_of(target(ctx, url, namespace, json), path)
-    with place.at.joining(access_tier=AccessTier.STEWARD) as me:
+    with place.at.reading() as look:
+        by_person = origin(look) is Origin.HUMAN
+    with place.at.joining(access_tier=AccessTier.STEWARD) if by_person else place.at.acting() as me:
         losers = [holder.agent_id for holder in me.locks.break_lock(place.lease, reason)]
     if place.at.json:
         out(js.dumps({"path": place.path, "taken_from": losers}))
