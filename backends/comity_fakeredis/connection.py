@@ -27,7 +27,9 @@ class FakeConnection:
         link.connect()
         # redis-py's connection would silently connect again after an error, without subscriptions.
         self._link, self._sock = link, link.get_socket()
-        self._answers: queue.Queue[Any] = self._sock.responses
+        # One of C: an interrupt in a publisher's `Queue.put` would lock its subscribers' queues for ever.
+        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._sock.responses = self._answers
 
     def send(self, data: bytes) -> None:
         """Have the server perform packed commands, now; raises `redis.ConnectionError` after CLIENT KILL."""

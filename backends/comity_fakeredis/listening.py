@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from comity.errors import Closed, Forked
+from comity.flag import Flag
 from comity_fakeredis.connection import NOTHING, FakeConnection
 from comity_redis import forks
 from comity_redis.listener import Heard, Message, Subscribed
@@ -37,7 +38,7 @@ class FakeListener:
         self._connection: FakeConnection | None = None
         self._guard = threading.Lock()  # one thread at a time sends on the connection
         self._turn = threading.Lock()  # held by `next`
-        self._ended = threading.Event()
+        self._ended = Flag()
         self._forked = False
         forks.watch(self)
 
@@ -79,12 +80,12 @@ class FakeListener:
                         self._check()
                         return []
             finally:
-                if self._ended.is_set():
+                if self._ended.is_set:
                     self._lose()
 
     def _connect(self) -> FakeConnection | None:
         with self._guard:
-            if self._ended.is_set():
+            if self._ended.is_set:
                 return None
             try:
                 connection = FakeConnection(self._server)
@@ -121,7 +122,7 @@ class FakeListener:
                 connection.close()
 
     def close(self) -> None:
-        if self._forked or self._ended.is_set():
+        if self._forked or self._ended.is_set:
             return
         self._ended.set()
         with self._guard:
@@ -139,5 +140,5 @@ class FakeListener:
     def _check(self) -> None:
         if self._forked:
             raise Forked(_WHAT)
-        if self._ended.is_set():
+        if self._ended.is_set:
             raise Closed(_WHAT)

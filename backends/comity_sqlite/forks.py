@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import sqlite3
-    from types import TracebackType
 
 _PATIENCE = 1.0
 """Seconds a fork waits for the steps that run; they take well under a millisecond."""
@@ -35,53 +34,68 @@ class Owner(Protocol):
         """Give up, unclosed, whatever the parent's step still had open, with the file's identity."""
 
 
+class _Mine(threading.local):
+    """The lock of the calling thread."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.lock = gate.new_lock()
+
+
 class Gate:
-    """Lets steps through, any number at a time, but for the moment of a fork."""
+    """Lets steps through, any number at a time, but for the moment of a fork.
+
+    Each thread passes under a lock of its own, and a fork takes all of them. They are locks of C, which ``with`` takes
+    and gives back as one: an interrupt between two lines of Python would leave a count or a condition as it was in
+    the middle of a step, and then every later step would wait for ever.
+    """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._inside = 0
-        self._forking = False
+        self._guard = threading.RLock()
         self._owners: weakref.WeakSet[Owner] = weakref.WeakSet()
+        self._locks: weakref.WeakSet[threading.RLock] = weakref.WeakSet()
+        self._taken: list[threading.RLock] = []
+        self._mine = _Mine(self)
 
-    def __enter__(self) -> None:
-        with self._changed:
-            while self._forking:
-                self._changed.wait()
-            self._inside += 1
+    def passing(self) -> threading.RLock:
+        """Return what a step of this thread is performed under: ``with gate.passing():``."""
+        return self._mine.lock
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._changed:
-            self._inside -= 1
-            if self._forking:
-                self._changed.notify_all()
+    def new_lock(self) -> threading.RLock:
+        """Make the lock of a thread that comes by for the first time."""
+        lock = threading.RLock()
+        with self._guard:
+            self._locks.add(lock)
+        return lock
 
     def register(self, owner: Owner) -> None:
         """Have `owner` asked to close its connections before a fork."""
-        with self._changed:
+        with self._guard:
             self._owners.add(owner)
 
     def before_fork(self) -> None:
         """Hold new steps back, wait for the running ones, close all connections."""
         deadline = time.monotonic() + _PATIENCE
-        self._changed.acquire()
-        self._forking = True
-        while self._inside and (left := deadline - time.monotonic()) > 0:
-            self._changed.wait(left)
-        if not self._inside:
+        self._taken = [self._guard]
+        self._guard.acquire()
+        self._taken += self._locks
+        got = [lock.acquire(timeout=max(deadline - time.monotonic(), 0.0)) for lock in self._taken[1:]]
+        if all(got):
             for owner in list(self._owners):
                 owner.release()
 
     def after_in_parent(self) -> None:
         """Go on."""
-        self._forking = False
-        self._changed.notify_all()
-        self._changed.release()
+        try:
+            self._give_back()
+        finally:  # also what an interrupt left
+            self._give_back()
+
+    def _give_back(self) -> None:
+        for lock in self._taken:
+            try:  # noqa: SIM105 - whose `with` is lines of Python
+                lock.release()
+            except RuntimeError:
+                pass  # it was not to be had in time
 
     def after_in_child(self) -> None:
         """Start afresh; what could not be closed is never touched again, nor its file."""

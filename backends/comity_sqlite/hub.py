@@ -21,11 +21,12 @@ class Hub:
     """One per process and file.
 
     `writer`: threads of one process take turns here before they contend with other processes for the
-    file's lock, which knows no queue. `write_back_at`: size of the log at which it is written back next.
+    file's lock, which knows no queue. It knows its owner, so that one who was interrupted can give back what he may
+    have. `write_back_at`: size of the log at which it is written back next.
     """
 
     def __init__(self) -> None:
-        self.writer = threading.Lock()
+        self.writer = threading.RLock()
         self.write_back_at = LOG_LIMIT
         self._bells: weakref.WeakSet[Bell] = weakref.WeakSet()
         self._bells_guard = threading.Lock()

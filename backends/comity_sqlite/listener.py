@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 from comity.errors import BackendUnavailable, BackendUnfit, Closed
+from comity.flag import Flag
 from comity.model import Granted, Wake, WakeKind
 from comity_sqlite.forks import gate
 from comity_sqlite.hub import Bell
@@ -42,7 +43,7 @@ class SqliteListener:
         self._runner, self._session = runner, session
         self.address = new_address()
         self._using = threading.RLock()
-        self._rung = threading.Event()
+        self._rung = Flag()
         self._bell = Bell(self._rung.set)
         runner.hub.add(self._bell)
         self._closed = False
@@ -113,7 +114,7 @@ class SqliteListener:
     def _look(self) -> tuple[list[Wake], float]:
         """Return what there is to hear and how long to wait before the next look."""
         try:
-            with gate, self._using:
+            with gate.passing(), self._using:
                 if self._closed:
                     return [], 0.0
                 return self._hear(), self._pause()

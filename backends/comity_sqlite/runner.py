@@ -88,7 +88,7 @@ class Runner:
         self.hub = hub_of(path)
         self._pid = os.getpid()
         self._closed = False
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._idle: list[sqlite3.Connection] = []
         self._used: set[sqlite3.Connection] = set()
         self.identity: tuple[int, int] | None = None
@@ -130,12 +130,15 @@ class Runner:
         if op.effect is Effect.READ:
             answer, rings = self._try_until(op.name, body, "BEGIN", started, deadline)
         else:
-            self._take_turn(op.name, started, deadline)
             try:
+                self._take_turn(op.name, started, deadline)
                 answer, rings = self._write(op.name, body, started, deadline, vital=vital)
                 self._keep_log_short()
             finally:
-                self.hub.writer.release()
+                try:  # noqa: SIM105 - in any case and before anything else: an interrupt may come at every line
+                    self.hub.writer.release()
+                except RuntimeError:
+                    pass  # it had not got its turn
         if rings:
             self.hub.ring()
         if isinstance(answer, ComityError):
@@ -178,7 +181,7 @@ class Runner:
         while True:
             self.check()
             try:
-                with gate:
+                with gate.passing():
                     return self._attempt(body, begin)
             except sqlite3.Error as error:
                 if not is_busy(error):
@@ -208,9 +211,10 @@ class Runner:
             sound = True
             raise
         finally:
-            if connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
+            try:  # noqa: SIM105 - before anything else, as above
+                connection.rollback()
+            except sqlite3.Error:
+                pass
             self._put(connection, sound=sound and not connection.in_transaction)
         return answer, step.rings
 
@@ -292,7 +296,7 @@ class Runner:
 
     def _write_back(self) -> None:
         """Copy the log into the database while no other process writes; not now, if one does."""
-        with gate, contextlib.suppress(sqlite3.Error):
+        with gate.passing(), contextlib.suppress(sqlite3.Error):
             lock = self._take()
             try:
                 lock.execute("BEGIN IMMEDIATE")

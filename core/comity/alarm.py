@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from comity.flag import Flag
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,19 +17,18 @@ class Alarm:
     def __init__(self, ring: Callable[[], None], now: Callable[[], float]) -> None:
         self._ring, self._now = ring, now
         self._guard = threading.Lock()
-        self._timer: threading.Timer | None = None
+        self._off: Flag | None = None
         self._at = 0.0
 
     def set(self, at: float) -> None:
         """Ring at the latest when the clock `now` shows `at` (any thread)."""
         with self._guard:
-            if self._timer is not None and self._at <= at:
+            if self._off is not None and self._at <= at:
                 return
             self._stop()
-            self._at = at
-            self._timer = threading.Timer(max(at - self._now(), 0.0), self._rings)
-            self._timer.name, self._timer.daemon = "comity-alarm", True
-            self._timer.start()
+            off = Flag()
+            threading.Thread(target=self._run, args=(at, off), name="comity-alarm", daemon=True).start()
+            self._at, self._off = at, off
 
     def cancel(self) -> None:
         """Do not ring (any thread); the thread ends at once."""
@@ -35,13 +36,15 @@ class Alarm:
             self._stop()
 
     def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        off, self._off = self._off, None
+        if off is not None:
+            off.set()
 
-    def _rings(self) -> None:
+    def _run(self, at: float, off: Flag) -> None:
+        if off.wait(at - self._now()):
+            return
         with self._guard:
-            if self._timer is not threading.current_thread():
+            if self._off is not off:
                 return
-            self._timer = None
+            self._off = None
         self._ring()

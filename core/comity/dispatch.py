@@ -6,6 +6,7 @@ handlers after it and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import os
@@ -15,6 +16,7 @@ from collections import Counter
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from comity.flag import Flag
 from comity.logs import log
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ class Dispatcher:
             return not self._alive()
         if threading.current_thread() is self._thread:
             return False
-        done = threading.Event()
+        done = Flag()
         self._jobs.put((done.set, ()))
         return done.wait(timeout)
 
@@ -150,11 +152,16 @@ class Dispatcher:
         with self._guard:
             if self._thread is not None or self._closed:
                 return
-            self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-            try:
-                self._thread.start()
-            except RuntimeError:  # the interpreter is ending: `close` runs what is queued
-                self._thread = None
+            thread = threading.Thread(target=self._begin, name=self._name, daemon=True)
+            with contextlib.suppress(RuntimeError):  # the interpreter is ending: `close` runs what is queued
+                thread.start()
+                self._thread = thread
+
+    def _begin(self) -> None:
+        with self._guard:  # a start that was interrupted is made again
+            if self._thread is not threading.current_thread():
+                return
+        self._serve()
 
     def _serve(self) -> None:
         dropped = 0

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from comity.errors import Closed, ComityError
+from comity.flag import Flag
 from comity.logs import log
 from comity.model import WakeKind
 from comity.session import Phase
@@ -37,8 +38,8 @@ class Ear:
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
         self._threads: list[threading.Thread] = []
-        self._closed = threading.Event()
-        self._up = threading.Event()
+        self._closed = Flag()
+        self._is_up = False
         self._awaiting_up: set[Settable] = set()
         self._followers: dict[str, list[Settable]] = {}
         self._busy = False
@@ -46,7 +47,7 @@ class Ear:
     @property
     def listening(self) -> bool:
         """Whether wake-ups are heard right now."""
-        return self._up.is_set()
+        return self._is_up
 
     @property
     def address(self) -> str:
@@ -62,11 +63,11 @@ class Ear:
     def prepare(self, ref: SessionRef | None) -> str:
         """Make the listener for an incarnation; return its address. It connects with `start`."""
         with self._guard:
-            if self._closed.is_set():
+            if self._closed.is_set:
                 raise Closed
             old, listened = self._listener, self._thread is not None
             self._thread = None
-            self._up.clear()
+            self._is_up = False
             self._listener = self._session.backend.listener(ref)
             for topic in self._followers:
                 self._listener.follow(topic)
@@ -82,18 +83,19 @@ class Ear:
     def start(self) -> None:
         """Begin to listen in the background, for no session when none was prepared."""
         with self._guard:
-            if self._thread is not None or self._closed.is_set():
+            if self._thread is not None or self._closed.is_set:
                 return
             if self._listener is None:
                 self.prepare(None)
-            self._thread = threading.Thread(target=self._loop, args=(self._listener,), name="comity-ear", daemon=True)
-            self._threads = [thread for thread in self._threads if thread.is_alive()] + [self._thread]
-            self._thread.start()
+            thread = threading.Thread(target=self._loop, args=(self._listener,), name="comity-ear", daemon=True)
+            self._threads = [each for each in self._threads if each.is_alive()] + [thread]
+            thread.start()
+            self._thread = thread
 
     def tell_up(self, flag: Settable) -> bool:
         """Set `flag` once wake-ups are heard; True when they are already."""
         with self._guard:
-            if self._up.is_set():
+            if self._is_up:
                 return True
             self._awaiting_up.add(flag)
             return False
@@ -133,7 +135,7 @@ class Ear:
         """Stop listening (any thread, idempotent); the thread ends soon."""
         with self._guard:
             self._closed.set()
-            self._up.clear()
+            self._is_up = False
             listener = self._listener
             waiting = list(self._awaiting_up)
         if listener is not None:
@@ -142,7 +144,10 @@ class Ear:
             flag.set()
 
     def _loop(self, listener: Listener) -> None:
-        while listener is self._listener and not self._closed.is_set():
+        with self._guard:  # a start that was interrupted is made again
+            if self._thread is not threading.current_thread():
+                return
+        while listener is self._listener and not self._closed.is_set:
             try:
                 for wake in listener.next(_SLICE):
                     self._route(listener, wake)
@@ -179,9 +184,9 @@ class Ear:
 
     def _hear(self, listener: Listener) -> None:
         with self._guard:
-            if listener is not self._listener or self._closed.is_set():
+            if listener is not self._listener or self._closed.is_set:
                 return
-            self._up.set()
+            self._is_up = True
             told = [*self._awaiting_up, *(flag for flags in self._followers.values() for flag in flags)]
             self._awaiting_up.clear()
         self._tell(told)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from comity.alarm import Alarm
 from comity.comparing import UNKNOWN, became, ghost_claims, ghosts
 from comity.errors import BackendUnavailable, ComityError, SessionLost
+from comity.flag import Flag
 from comity.logs import log
 from comity.model import SessionRef
 from comity.session import Phase
@@ -48,7 +49,8 @@ class Heart:
     def __init__(self, session: OwnSession, *, rejoin: bool, rejoined: Callable[[SessionRef], str]) -> None:
         self._session = session
         self._rejoin, self._rejoined = rejoin, rejoined
-        self._wake = threading.Condition()
+        self._guard = threading.Lock()
+        self._wake = Flag()
         self._poked = self._stopped = self._rejoin_now = self._asking = False
         self._alarm = Alarm(self._rung, session.now)
         self._next_beat, self._reap_at = 0.0, math.inf
@@ -59,24 +61,25 @@ class Heart:
 
     def start(self) -> None:
         """Begin to beat (the announcement was the first beat); restart a thread that died."""
-        with self._wake:
-            if self._stopped or (self.thread is not None and self.thread.is_alive()):
-                self._poke_locked()
+        with self._guard:
+            if not self._stopped and (self.thread is None or not self.thread.is_alive()):
+                self._schedule(self._session.interval)
+                self.thread = threading.Thread(target=self._loop, name="comity-heart", daemon=True)
+                self.thread.start()
                 return
-            self._schedule(self._session.interval)
-            self.thread = threading.Thread(target=self._loop, name="comity-heart", daemon=True)
-            self.thread.start()
+        self.poke()
 
     def poke(self) -> None:
         """Beat now: something may have changed (any thread)."""
-        with self._wake:
-            self._poke_locked()
+        with self._guard:
+            self._poked = True
+        self._wake.set()
 
     def stop(self) -> None:
         """Let the thread end (any thread, idempotent)."""
-        with self._wake:
+        with self._guard:
             self._stopped = True
-            self._wake.notify_all()
+        self._wake.set()
         self._alarm.cancel()
 
     def look(self) -> None:
@@ -84,9 +87,8 @@ class Heart:
 
         A step that is under way may take longer than that lease lasts: then an alarm looks instead (L8).
         """
-        with self._wake:
-            self._wake.notify_all()
-            expiry = self._session.next_expiry() if self._asking and not self._stopped else None
+        self._wake.set()
+        expiry = self._session.next_expiry() if self._asking and not self._stopped else None
         if expiry is not None:
             self._alarm.set(expiry)
 
@@ -116,14 +118,9 @@ class Heart:
             spread = random.uniform(0.001, _REAP_SPREAD)
             self._reap_at = self._session.now() + max(next_deadline_ms, 0) / 1000 + spread
 
-    def _poke_locked(self) -> None:
-        self._poked = True
-        self._wake.notify_all()
-
     def _lost(self) -> None:
-        with self._wake:
-            self._rejoin_now = self.rejoins
-            self._poke_locked()
+        self._rejoin_now = self.rejoins
+        self.poke()
 
     def _rung(self) -> None:
         self._expire()
@@ -138,14 +135,18 @@ class Heart:
         self._next_beat = self._session.now() + seconds
 
     def _loop(self) -> None:
+        with self._guard:  # a start that was interrupted is made again
+            if self.thread is not threading.current_thread():
+                return
         while True:
-            with self._wake:
-                if not self._poked and not self._stopped:
-                    self._wake.wait(max(self._due() - self._session.now(), 0.0))
-                if self._stopped:
-                    return
+            self._wake.clear()
+            if not self._poked and not self._stopped:
+                self._wake.wait(self._due() - self._session.now())
+            if self._stopped:
+                return
+            self._asking = True  # before any budget is counted: a lease added from now on sets the alarm
+            with self._guard:
                 poked, self._poked = self._poked, False
-                self._asking = True  # before any budget is counted: a lease added from now on sets the alarm
             try:
                 self._round(poked=poked)
             except ComityError as error:

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from comity.errors import Closed, ComityError
+from comity.flag import Flag
 from comity.logs import log
 from comity.model import SessionInfo
 from comity.presence import Joined, Left, Snapshot, Updated
@@ -34,8 +35,8 @@ class Peers:
         self._joined: list[Callable[[SessionInfo], object]] = []
         self._left: list[Callable[[SessionInfo, str], object]] = []
         self._watch: Watch | None = None
-        self._closed = threading.Event()
-        self._watching = threading.Event()
+        self._closed = Flag()
+        self._watching = Flag()
         self.thread: threading.Thread | None = None
         self._known: dict[str, SessionInfo] = {}
 
@@ -62,7 +63,7 @@ class Peers:
     def start(self) -> None:
         """Begin to watch."""
         with self._guard:
-            if self._closed.is_set() or self.thread is not None:
+            if self._closed.is_set or self.thread is not None:
                 return
             self._watch = self._open_watch()
             thread = threading.Thread(target=self._loop, args=(self._watch,), name="comity-peers", daemon=True)
@@ -82,7 +83,10 @@ class Peers:
             watch.close()
 
     def _loop(self, watch: Watch) -> None:
-        while not self._closed.is_set():
+        with self._guard:  # a start that was interrupted is made again
+            if self.thread is not threading.current_thread():
+                return
+        while not self._closed.is_set:
             try:
                 for change in watch:
                     self._tell(change)

@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from comity.errors import BackendUnavailable, Closed, ComityError, SessionLost
+from comity.flag import Flag
 from comity.ops import Effect, Op
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Seam:
         self.unsettled = Unsettled()
         self.closing = False
         """Whether the session is about to depart because all is being closed."""
-        self._stopped = threading.Event()
+        self._stopped = Flag()
 
     def stop(self) -> None:
         """Let no step be tried again: everything is being closed (any thread)."""
@@ -230,7 +231,7 @@ class Seam:
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempt, 10))
         pause = longest * random.uniform(0.5, 1.0)
         waited = time.monotonic() - started
-        stopped = self._stopped.is_set()
+        stopped = self._stopped.is_set
         if waited + pause < budget and not stopped:
             return pause
         leftover = self._leftover(op, undo=undo)

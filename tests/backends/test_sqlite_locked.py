@@ -102,7 +102,15 @@ def test_closing_ends_a_step_that_waits(backend: SqliteBackend, lock: sqlite3.Co
 
     thread = threading.Thread(target=reap)
     thread.start()
-    until(backend._runner.hub.writer.locked)
+    turn = backend._runner.hub.writer
+
+    def is_taken() -> bool:
+        if turn.acquire(blocking=False):
+            turn.release()
+            return False
+        return True
+
+    until(is_taken)
     backend.close()
     thread.join(1)
     assert not thread.is_alive()

@@ -1,15 +1,21 @@
-"""The flag that blocking flows wait for."""
+"""The flag that threads wait for."""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 
-from comity._colour._sync import Flag
+from comity.flag import Flag
+from comity.testing.interrupts import Interrupt
 from comity.testing.kit.rules import rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @rule("X5")
@@ -40,3 +46,46 @@ def test_a_wait_takes_its_time_and_no_more() -> None:
     flag.set()
     assert flag.wait(20.0)
     assert not Flag().wait(-1.0)
+
+
+def set_and_clear(flag: Flag) -> None:
+    flag.set()
+    flag.clear()
+
+
+@rule("X5")
+@pytest.mark.parametrize("call", [Flag.set, set_and_clear, lambda flag: flag.wait(0.001)], ids=["set", "clear", "wait"])
+def test_an_interrupt_anywhere_in_a_call_leaves_the_flag_as_good_as_new(call: Callable[[Flag], object]) -> None:
+    interrupted = True
+    place = 0
+    with ThreadPoolExecutor(2) as others:
+        while interrupted:
+            flag = Flag()
+            interrupt = Interrupt(place)
+            try:
+                with interrupt:
+                    call(flag)
+            except KeyboardInterrupt:
+                place += 1
+            interrupted = bool(interrupt.where)
+            flag.clear()
+            waits = others.submit(flag.wait, 5.0)
+            others.submit(flag.set).result(5.0)
+            assert waits.result(5.0), interrupt.where
+    assert place > 1
+
+
+def test_everybody_who_waits_is_woken() -> None:
+    flag = Flag()
+    with ThreadPoolExecutor(4) as others:
+        waits = [others.submit(flag.wait, 5.0) for _ in range(4)]
+        flag.set()
+        assert all(wait.result(5.0) for wait in waits)
+
+
+def test_what_was_cleared_wakes_nobody() -> None:
+    flag = Flag()
+    flag.set()
+    flag.clear()
+    assert not flag.is_set
+    assert not flag.wait(0.001)

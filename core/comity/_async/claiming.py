@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import attrs
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from comity._async.space import AsyncSpace
     from comity.model import ClaimEnd, ClaimRequest
     from comity.ops import Op
+
+T = TypeVar("T")
 
 _UNHEARD_PAUSE = 0.25
 """How often a wait asks while no wake-ups are heard."""
@@ -78,7 +80,7 @@ class AsyncClaim(ClaimState):
         if not self.end():
             return False
         space.session.claims.remove(self)
-        return await space.seam.arun(space.backend.tasks.withdraw(self._ref, self.request_id))
+        return await self._carry_out(space.backend.tasks.withdraw(self._ref, self.request_id))
 
     async def let_go(self) -> bool:
         """Give back as `give_back` does, in a moment: if the store is away the next heartbeats carry it."""
@@ -104,7 +106,7 @@ class AsyncClaim(ClaimState):
         if chosen != action:
             raise ClaimLost(self.id, self.queue, self.token, f"it was ended here before ({chosen})")
         if self._status is None:
-            answer = await space.seam.arun(first)
+            answer = await self._carry_out(first)
             if not answer.ok or answer.status is None:
                 self.lose(answer.reason)
                 raise ClaimLost(self.id, self.queue, self.token, answer.reason)
@@ -112,6 +114,17 @@ class AsyncClaim(ClaimState):
             self.end()
             space.session.claims.remove(self, first)
         return self._status
+
+    async def _carry_out(self, op: Op[T]) -> T:
+        """Perform the step that ends the claim: it is over here already, so one that is interrupted is made up for."""
+        seam = self._space.seam
+        try:
+            return await seam.arun(op)
+        except ComityError:
+            raise
+        except BaseException:
+            await seam.asettle(op)
+            raise
 
     async def __aenter__(self) -> Self:
         if self._space.session.calls is not None:

@@ -43,17 +43,32 @@ class AsyncLease(LeaseState):
         space.session.called()
         if self._freed is not None:
             return self._freed
-        if self.loss() is None and self.close_one():
-            return True
-        if self.loss() is not None:
-            self._freed = False
-        else:
-            op = space.backend.locks.release(self._ref, self.request_id, tell=self.adopted)
-            self._freed = (await space.seam.arun(op)).ok
-            if not self._freed:
-                self.lose_after_all(await self._why_lost())
-        space.session.holdings.remove(self)
+        try:
+            if self.loss() is None and self.close_one():
+                return True
+            self._freed = self.loss() is None and await self._give_back()
+            space.session.holdings.remove(self)
+        except ComityError:
+            raise
+        except BaseException:
+            await self._end_after_all()
+            raise
         return self._freed
+
+    async def _give_back(self) -> bool:
+        """Tell the store; False when the lease was lost, and nobody here knew."""
+        op = self._space.backend.locks.release(self._ref, self.request_id, tell=self.adopted)
+        freed = (await self._space.seam.arun(op)).ok
+        if not freed:
+            self.lose_after_all(await self._why_lost())
+        return freed
+
+    async def _end_after_all(self) -> None:
+        """End a lease whose release was interrupted; of a reentrant one nobody knows which acquisition was closed."""
+        if self._freed is None and self.count == 1 and not self.close_one() and self.loss() is None:
+            op = self._space.backend.locks.release(self._ref, self.request_id, tell=self.adopted)
+            self._space.session.holdings.remove(self)
+            await self._space.seam.asettle(op)
 
     async def _why_lost(self) -> str:
         """Ask the store why the lease was over before its release: the news of it has not come yet."""

@@ -5,46 +5,16 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
+from comity.flag import Flag
 from comity.flows import new_flow
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
-
-_SLICE = 0.5
-"""Seconds for which the main thread waits in one go: a signal that comes just before it begins to wait, or to
-another thread, does not end the wait (and none does on Windows), so an interrupt is seen after it at the latest."""
-
-
-class Flag:
-    """A thread-safe flag that a flow waits for; set from any thread."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def set(self) -> None:
-        """Set it and wake who waits."""
-        self._event.set()
-
-    def clear(self) -> None:
-        """Unset it; look at the facts *after* this and before `wait`."""
-        self._event.clear()
-
-    def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds; tell whether the flag is set. An interrupt ends it within half a second."""
-        if timeout > _SLICE and threading.current_thread() is threading.main_thread():
-            ends = time.monotonic() + timeout
-            while timeout > _SLICE:
-                if self._event.wait(_SLICE):
-                    return True
-                timeout = ends - time.monotonic()
-        return self._event.wait(max(timeout, 0.0))
+__all__ = ["Beside", "Flag", "Home", "call", "current_flow"]
 
 
 class _Flow(threading.local):
@@ -81,7 +51,7 @@ class Home:
     def join(self, threads: Iterable[threading.Thread], timeout: float) -> None:
         """Wait until the threads have ended, up to `timeout` seconds each; never for the calling one."""
         for thread in threads:
-            if thread is not threading.current_thread():
+            if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(timeout)
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import attrs
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from comity._sync.space import Space
     from comity.model import ClaimEnd, ClaimRequest
     from comity.ops import Op
+
+T = TypeVar("T")
 
 _UNHEARD_PAUSE = 0.25
 """How often a wait asks while no wake-ups are heard."""
@@ -80,7 +82,7 @@ class Claim(ClaimState):
         if not self.end():
             return False
         space.session.claims.remove(self)
-        return space.seam.run(space.backend.tasks.withdraw(self._ref, self.request_id))
+        return self._carry_out(space.backend.tasks.withdraw(self._ref, self.request_id))
 
     def let_go(self) -> bool:
         """Give back as `give_back` does, in a moment: if the store is away the next heartbeats carry it."""
@@ -106,7 +108,7 @@ class Claim(ClaimState):
         if chosen != action:
             raise ClaimLost(self.id, self.queue, self.token, f"it was ended here before ({chosen})")
         if self._status is None:
-            answer = space.seam.run(first)
+            answer = self._carry_out(first)
             if not answer.ok or answer.status is None:
                 self.lose(answer.reason)
                 raise ClaimLost(self.id, self.queue, self.token, answer.reason)
@@ -114,6 +116,17 @@ class Claim(ClaimState):
             self.end()
             space.session.claims.remove(self, first)
         return self._status
+
+    def _carry_out(self, op: Op[T]) -> T:
+        """Perform the step that ends the claim: it is over here already, so one that is interrupted is made up for."""
+        seam = self._space.seam
+        try:
+            return seam.run(op)
+        except ComityError:
+            raise
+        except BaseException:
+            seam.settle(op)
+            raise
 
     def __enter__(self) -> Self:
         if self._space.session.calls is not None:

@@ -1,67 +1,28 @@
-"""KeyboardInterrupt leaves nothing behind, at whatever line of the library it comes (rule X5; blocking only)."""
+"""KeyboardInterrupt leaves nothing behind, wherever in a call it comes (rule X5; blocking only)."""
 
 from __future__ import annotations
 
 import contextlib
-import linecache
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import comity
+from comity.testing.interrupts import Interrupt
 from comity.testing.kit._colour._sync import FlowTests, until
 from comity.testing.kit.rules import rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
     from comity.testing.kit._sync.stage import FlowStage
 
-_SOURCE = str(Path(comity.__file__).parent)
-_MOST_LINES = 2000
-
-
-class Interrupt:
-    """Raises KeyboardInterrupt at the n-th line that this thread runs in core's own files."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-        self.where = ""
-
-    def __enter__(self) -> Self:
-        self._before = sys.gettrace()
-        sys.settrace(self._called)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(self._before)
-
-    def _called(self, frame: FrameType, event: str, _: Any) -> Any:
-        path = frame.f_code.co_filename
-        if event == "call" and path.startswith(_SOURCE) and "testing" not in path:
-            return self._line
-        return None
-
-    def _line(self, frame: FrameType, event: str, _: Any) -> Any:
-        if event == "line" and not _is_with(frame):
-            self.left -= 1
-            if self.left == 0:
-                self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return self._line
-
-
-def _is_with(frame: FrameType) -> bool:
-    """Tell whether a line enters or leaves a block: there the interpreter itself raises no KeyboardInterrupt."""
-    return linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with ")
+_MOST_PLACES = 3000
 
 
 class InterruptedFlows(FlowTests):
-    """Each call is interrupted at every line that it runs."""
+    """Each call is interrupted at every place where Python may do so."""
 
     @rule("X5")
     def test_an_interrupted_acquire_leaves_nothing(self, stage: FlowStage) -> None:
@@ -85,7 +46,34 @@ class InterruptedFlows(FlowTests):
         def check(where: str) -> None:
             assert stage.left_over(bob) == ["bob"], where
 
-        everywhere(attempt, check, check_all=True)
+        everywhere(attempt, check, check_all=True, every=3)
+
+    @rule("X5", "T4")
+    def test_an_interrupted_claim_leaves_its_task_ready(self, stage: FlowStage) -> None:
+        ann, bob = stage.join("ann"), stage.join("bob")
+        bob.tasks.push("queue", 1, max_attempts=1)
+
+        def check(where: str) -> None:
+            assert bob.tasks.stats("queue").ready == 1, where
+
+        everywhere(lambda: ann.tasks.claim("queue"), check, lambda claim: claim.complete())
+
+    @rule("X5", "X9")
+    def test_a_process_that_was_interrupted_in_a_call_goes_on(self, stage: FlowStage) -> None:
+        # Not only the call: no other thread, and no later call, may wait for what the interrupted one had.
+        ann, bob = stage.join("ann"), stage.join("bob")
+
+        def attempt() -> None:
+            with ann.locks.acquire("lock"):
+                pass
+
+        def check(where: str) -> None:
+            for lease in ann.locks.mine():  # where the block was left before the release began
+                lease.release()
+            with ThreadPoolExecutor(1) as others:
+                assert others.submit(bob.locks.acquire, "lock", timeout=5).result(6).release(), where
+
+        everywhere(attempt, check)
 
     @rule("X5", "L4")
     def test_an_interrupted_release_can_be_repeated(self, stage: FlowStage) -> None:
@@ -132,11 +120,15 @@ def everywhere(
     after: Callable[[Any], Any] = lambda _: None,
     *,
     check_all: bool = False,
+    every: int = 1,
 ) -> None:
-    """Interrupt the call at its first line, its second ... until it ends before; check after each."""
-    for line in range(1, _MOST_LINES):
+    """Interrupt the call at its first place, its second ... until it ends before; check after each.
+
+    `every`: of so many places that follow each other one is taken.
+    """
+    for place in range(0, _MOST_PLACES, every):
         answer = None
-        with contextlib.suppress(KeyboardInterrupt), Interrupt(line) as interrupt:
+        with contextlib.suppress(KeyboardInterrupt), Interrupt(place) as interrupt:
             answer = call()
         if interrupt.where or check_all:
             check(interrupt.where)
