@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.certificates import Certificates
 from tests.commands import Commands
 from tests.dispositions import not_inherited
 from tests.servers import REDIS_VERSIONS, Server, Servers
@@ -36,6 +37,12 @@ def redis_servers() -> Iterator[Servers]:
         yield servers
     finally:
         servers.close()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """What servers and clients show each other where TLS is spoken."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

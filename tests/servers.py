@@ -195,21 +195,21 @@ class Servers:
     """The servers of one test process: one per version, shared by all tests, and extra ones."""
 
     def __init__(self) -> None:
-        self._shared: dict[str, Server] = {}
-        self._groups: dict[tuple[type[Closable], str], Closable] = {}
+        self._shared: dict[tuple[str, Certificates | None], Server] = {}
+        self._groups: dict[tuple[type[Closable], str, Certificates | None], Closable] = {}
         self._extra: list[Closable] = []
 
-    def shared(self, version: str = DEFAULT_VERSION) -> Server:
+    def shared(self, version: str = DEFAULT_VERSION, tls: Certificates | None = None) -> Server:
         """Return the server of this version that all tests share; each uses a namespace of its own."""
-        if version not in self._shared:
-            self._shared[version] = Server(binary(version))
-        return self._shared[version]
+        if (version, tls) not in self._shared:
+            self._shared[version, tls] = Server(binary(version), tls=tls)
+        return self._shared[version, tls]
 
-    def group(self, kind: type[C], version: str = DEFAULT_VERSION) -> C:
-        """Return the servers that belong together, ``kind(version)``, and that all tests share."""
-        found = self._groups.get((kind, version))
+    def group(self, kind: type[C], version: str = DEFAULT_VERSION, tls: Certificates | None = None) -> C:
+        """Return the servers that belong together, ``kind(version, tls=tls)``, and that all tests share."""
+        found = self._groups.get((kind, version, tls))
         if found is None:
-            found = self._groups[kind, version] = kind(version)  # type: ignore[call-arg]
+            found = self._groups[kind, version, tls] = kind(version, tls=tls)  # type: ignore[call-arg]
         return cast("C", found)
 
     def start(

@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 from redis.crc import key_slot
 
+from comity_redis import RedisBackend
 from tests.servers import DEFAULT_VERSION, Server, binary, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import pytest
+
+    from comity.testing.kit.stage import MakeBackend
     from tests.certificates import Certificates
+    from tests.servers import Servers
 
 SERVICE = "main"
 _CALM, _HASTY = 10_000, 300
@@ -303,6 +308,18 @@ class ClusterGroup:
 
 Group = SentinelGroup | ClusterGroup
 GROUPS: dict[str, type[Group]] = {"sentinel": SentinelGroup, "waiting": WaitingGroup, "cluster": ClusterGroup}
+ON_TLS = ["tls 7.0", "tls sentinel 7.0", "tls cluster 7.0"]
+"""The servers of other versions that the tests find are built without TLS."""
+
+
+def opener(request: pytest.FixtureRequest) -> MakeBackend:
+    """Return what opens namespaces on the shared servers a parameter names: ``cluster 8.2``, ``tls sentinel 7.0``."""
+    *words, version = request.param.split()
+    servers: Servers = request.getfixturevalue("redis_servers")
+    tls = request.getfixturevalue("certificates") if "tls" in words else None
+    kind = GROUPS.get(words[-1])
+    url = servers.group(kind, version, tls).url if kind else servers.shared(version, tls).url
+    return lambda namespace: RedisBackend.from_url(url, namespace)
 
 
 class Node(Server):

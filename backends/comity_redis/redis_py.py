@@ -6,7 +6,9 @@ socket or transport is ours. Its types are incomplete, so the casts are here too
 
 from __future__ import annotations
 
+import ssl
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import redis
@@ -48,16 +50,59 @@ class _OneDeadline:
     socket_connect_timeout = property(lambda self: self._left, lambda _self, _value: None)
 
 
+_contexts: dict[tuple[object, ...], ssl.SSLContext] = {}
+"""How TLS is spoken, by what that depends on. redis-py makes it anew for each connection: 25 ms, while loops stand."""
+_MOST_CONTEXTS = 16
+_TLS_FILES = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs", "ssl_ca_path")
+
+
+class _KnownContext:
+    """Speaks TLS as an earlier connection did."""
+
+    context: ClassVar[ssl.SSLContext]
+    host: str
+
+    def _wrap_socket_with_ssl(self, sock: socket.socket) -> ssl.SSLSocket:
+        return self.context.wrap_socket(sock, server_hostname=self.host)
+
+
+def _tls(cls: SyncClass | AsyncClass, options: dict[str, Any]) -> tuple[object, ...] | None:
+    """Return what its TLS context depends on, files as they are now; None where redis-py is to make one each time."""
+    told = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    if cls not in COLOURS[1] or any("ocsp" in name and value for name, value in told.items()):
+        return None
+    default = ssl.get_default_verify_paths()
+    files = [*(told.get(name) for name in _TLS_FILES), default.cafile, default.capath]
+    try:
+        found = [Path(file).stat() for file in files if file]
+    except OSError:
+        return None  # redis-py says which
+    marks = [(file.st_mtime_ns, file.st_size, file.st_ino) for file in found]
+    return (*sorted((name, repr(value)) for name, value in told.items()), *marks)
+
+
+def _keep(key: tuple[object, ...] | None, context: object) -> None:
+    if key is not None and isinstance(context, ssl.SSLContext):
+        if len(_contexts) >= _MOST_CONTEXTS:
+            _contexts.clear()
+        _contexts[key] = context
+
+
 def connect(cls: SyncClass, options: dict[str, Any], deadline: float) -> socket.socket:
     """Return a connected socket, made by a redis-py connection class until `deadline` (monotonic).
 
     Raises what redis-py raises: `redis.RedisError`, `OSError`.
     """
-    bounded = type(cls.__name__, (_OneDeadline, cls), {"deadline": deadline})
+    key = _tls(cls, options)
+    known = None if key is None else _contexts.get(key)
+    parts = (_OneDeadline, cls) if known is None else (_OneDeadline, _KnownContext, cls)
+    bounded = type(cls.__name__, parts, {"deadline": deadline, "context": known})
     connection = bounded(**{"redis_connect_func": _ours, **options}, protocol=2, retry=None, driver_info=None)
     connection.connect()
     sock = cast("socket.socket", connection._sock)  # noqa: SLF001 - it is ours from here on
     connection._sock = None  # noqa: SLF001 - or the connection would shut it down when it is freed
+    if known is None:
+        _keep(key, getattr(sock, "context", None))
     return sock
 
 
@@ -71,6 +116,9 @@ async def aconnect(cls: AsyncClass, options: dict[str, Any], seconds_left: float
         socket_timeout=seconds_left,
         socket_connect_timeout=seconds_left,
     )
+    key = _tls(cls, options)
+    if key is not None:
+        connection.ssl_context.context = _contexts.get(key)
     try:
         await connection.connect()
     except BaseException:
@@ -80,6 +128,8 @@ async def aconnect(cls: AsyncClass, options: dict[str, Any], seconds_left: float
         raise
     writer = cast("asyncio.StreamWriter", connection._writer)  # noqa: SLF001
     connection._writer = connection._reader = None  # noqa: SLF001
+    if key is not None:
+        _keep(key, connection.ssl_context.context)
     return writer
 
 

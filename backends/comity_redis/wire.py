@@ -91,9 +91,12 @@ class Wire:
         return readable(self.sock, timeout=0.0)
 
     def shut(self) -> None:
-        """End the connection from any thread: whoever waits on it is woken. The socket stays open."""
+        """End the connection from any thread: whoever waits on it is woken. The socket stays open.
+
+        An `SSLSocket` would leave TLS first, and the thread that uses it would take encrypted bytes for an answer.
+        """
         with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
     def drop(self) -> None:
         """End the connection and close the socket."""

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
 import comity
 from comity.errors import BackendUnavailable, BackendUnfit
+from comity.testing.kit.rules import rule
 from comity_redis import RedisBackend
 from comity_redis.address import Address
 from comity_redis.keys import Keys
+from comity_redis.packing import pack
 from comity_redis.routes import route_to
 from comity_redis.runner import RedisRunner
+from comity_redis.wire import connect, readable
 from tests.backends.calls import ask, once, until
-from tests.certificates import Certificates
 from tests.topologies import ClusterGroup, SentinelGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from tests.certificates import Certificates
     from tests.servers import Server, Servers
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
@@ -52,6 +53,38 @@ def test_tls_serves_both_colours_and_the_listener(server: Server) -> None:
     assert [len(part) for part in heard[0]] == [4, 100_000]
     listener.close()
     runner.close()
+
+
+@rule("X9", "X11")
+def test_a_connection_ended_from_another_thread_shows_no_encrypted_bytes(server: Server) -> None:
+    wire = connect(Address.parse(server.url), time.monotonic() + 5, "ping")
+    wire.sock.sendall(pack("PING"))
+    assert readable(wire.sock, timeout=5)  # the answer is there, and nobody has read it
+    wire.shut()
+    buffer = bytearray(100)
+    count = wire.sock.recv_into(buffer)
+    assert bytes(buffer[:count]) in {b"+PONG\r\n", b""}
+    wire.drop()
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_authorities_are_read_once_and_again_when_their_file_has_changed(
+    colour: str, server: Server, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = Mock(wraps=ssl.create_default_context)
+    monkeypatch.setattr(ssl, "create_default_context", reading)
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(certificates.authority.read_bytes())
+    url = server.url.replace(str(certificates.authority), str(authority))
+    for _ in range(3):
+        assert ping(url, colour) == b"PONG"
+    assert reading.call_count == 1
+    authority.write_bytes(certificates.client.read_bytes())
+    assert ping(f"{url}&ssl_cert_reqs=none&ssl_check_hostname=false", colour) == b"PONG"
+    for options in ("", "&ssl_check_hostname=false"):
+        with pytest.raises(BackendUnfit, match="cannot be verified"):
+            ping(url + options, colour)
+    assert reading.call_count == 4
 
 
 def ping(url: str, colour: str, seconds: float = 5.0) -> object:

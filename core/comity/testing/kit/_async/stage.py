@@ -44,11 +44,18 @@ class AsyncFlowStage:
         return backend
 
     async def join(self, agent_id: str | None = None, **options: Any) -> AsyncCoordinator:
-        """Connect one more session, on a backend of its own and with faults of its own."""
+        """Connect one more session, on a backend of its own and with faults of its own.
+
+        A short `deadline` is for what the test does with it: it begins when the connection is there, which may take
+        longer behind Sentinels and on TLS.
+        """
         faults = options.pop("faults", None) or Faults()
         backend = options.pop("backend", None) or self.backend()
         interceptors = [faults, *options.pop("interceptors", ())]
+        deadline = options.pop("deadline", None)
         coordinator = await aconnect(backend, agent_id=agent_id, interceptors=interceptors, **options)
+        if deadline is not None:
+            coordinator._space.seam.deadline = deadline  # noqa: SLF001
         return self._keep(coordinator, faults)
 
     async def attach(self, handle: str, **options: Any) -> AsyncCoordinator:

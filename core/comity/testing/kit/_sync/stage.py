@@ -46,11 +46,18 @@ class FlowStage:
         return backend
 
     def join(self, agent_id: str | None = None, **options: Any) -> Coordinator:
-        """Connect one more session, on a backend of its own and with faults of its own."""
+        """Connect one more session, on a backend of its own and with faults of its own.
+
+        A short `deadline` is for what the test does with it: it begins when the connection is there, which may take
+        longer behind Sentinels and on TLS.
+        """
         faults = options.pop("faults", None) or Faults()
         backend = options.pop("backend", None) or self.backend()
         interceptors = [faults, *options.pop("interceptors", ())]
+        deadline = options.pop("deadline", None)
         coordinator = connect(backend, agent_id=agent_id, interceptors=interceptors, **options)
+        if deadline is not None:
+            coordinator._space.seam.deadline = deadline  # noqa: SLF001
         return self._keep(coordinator, faults)
 
     def attach(self, handle: str, **options: Any) -> Coordinator:
