@@ -116,6 +116,60 @@ def test_a_request_whose_record_the_server_lost_does_not_wait_for_itself(there: 
     assert stage.holding(name) == [waiting.request_id]
 
 
+@rule("L5", "X11")
+@pytest.mark.parametrize("name", ["lock", "area/", "area/lock"])
+def test_a_request_whose_record_the_server_lost_is_granted_once(there: Space, name: str) -> None:
+    stage = there.stage
+    ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
+    held = stage.hold(ann, name)
+    waiting = stage.wait(bob, name, flow="thread")
+    there.client.hdel(there.keys.prefix + "ids", waiting.request_id)
+    assert isinstance(stage.acquire(waiting), Queued)
+    assert len(stage.queue(name)) == 1
+    there.client.hdel(there.keys.prefix + "ids", waiting.request_id)
+    there.client.zrem(there.keys.prefix + "own", *_entries(there, waiting.request_id))
+    assert isinstance(stage.acquire(waiting), Queued)  # now it stands there twice
+    after = stage.wait(cid, name)
+    stage.release(held)
+    assert stage.holding(name) == [waiting.request_id]
+    stage.release(waiting)
+    assert stage.holding(name) == [after.request_id]
+    assert stage.queue(name) == []
+
+
+@rule("L13", "X11")
+@pytest.mark.parametrize("name", ["lock", "area/", "area/lock"])
+def test_a_place_whose_request_is_over_closes_no_cycle(there: Space, name: str) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    held = stage.hold(ann, name)
+    waiting = stage.wait(bob, name, flow="thread")
+    there.client.hdel(there.keys.prefix + "ids", waiting.request_id)
+    there.client.zrem(there.keys.prefix + "own", *_entries(there, waiting.request_id))
+    stage.run(stage.backend.locks.withdraw(bob, waiting.request_id, keep=False))
+    again = stage.wait(bob, name, flow="thread")
+    stage.release(held)
+    assert stage.holding(name) == [again.request_id]
+
+
+@rule("L6", "X11")
+@pytest.mark.parametrize("name", ["lock", "area/", "area/lock"])
+def test_a_request_whose_record_the_server_lost_leaves_no_place_when_it_gives_up(there: Space, name: str) -> None:
+    stage = there.stage
+    ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
+    stage.hold(ann, name, mode=SHARED)
+    waiting = stage.wait(bob, name)
+    after = stage.wait(cid, name, mode=SHARED)
+    there.client.hdel(there.keys.prefix + "ids", waiting.request_id)
+    stage.run(stage.backend.locks.withdraw(bob, waiting.request_id, keep=False))
+    assert stage.queue(name) == []
+    assert after.request_id in stage.holding(name)
+
+
+def _entries(there: Space, request_id: str) -> list[bytes]:
+    return [entry for entry in there.client.zrange(there.keys.prefix + "own", 0, -1) if request_id.encode() in entry]
+
+
 @rule("L2", "X7")
 def test_the_last_token_outlives_a_request_for_any_of_several_whose_record_was_lost(there: Space) -> None:
     stage, key = there.stage, there.keys.prefix + "locks"

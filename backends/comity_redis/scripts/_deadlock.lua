@@ -40,7 +40,7 @@ local function each_obstacle_around(w, want, visit)
   end)
   table.sort(line, function(a, b) return a.key > b.key end)
   for _, other in ipairs(line) do
-    if visit(other) or (other.flow ~= '' and other.is_before_all and other.kind ~= 'o') then return end
+    if waiting(other.gid) and (visit(other) or (other.flow ~= '' and other.is_before_all and other.kind ~= 'o')) then return end
   end
   local known = {}
   for _, h in ipairs(holders_of({want.name})) do
@@ -61,7 +61,8 @@ local function each_obstacle(w, want, visit)
     local members = call('ZREVRANGEBYLEX', QUEUE, till, '[' .. want.name .. FS, 'LIMIT', 0, 4)
     for _, text in ipairs(members) do
       local other = waiter(text)
-      if other and other.gid ~= w.gid and lives(other.o) and not unplaced(other) and conflicts(want, other) then
+      if other and other.gid ~= w.gid and lives(other.o) and not unplaced(other) and conflicts(want, other)
+        and waiting(other.gid) then
         if visit(other) or (other.flow ~= '' and other.mode == 'x' and other.kind ~= 'o') then return end
       end
     end

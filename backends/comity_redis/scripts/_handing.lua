@@ -84,15 +84,16 @@ local function let_through(w, got)
   end
 end
 
--- Grant a waiting request; its wake-up says all that its process needs to know.
+-- Grant a waiting request; its wake-up says all that its process needs to know. False for a place that was nobody's.
 local function hand_over(w, wants)
-  leave(w)
+  if not leave(w) then return false end
   local h = grant(w, wants)
   if w.kind == 'o' then let_through(w, h.name) end
-  if w.gid == asking then return end
+  if w.gid == asking then return true end
   count(LEASES, w.sid .. FS .. 'v')
   call('PUBLISH', PREFIX .. (w.ear ~= '' and 'l:' .. w.ear or 's:' .. w.o),
     table.concat({'g', h.name, w.gid, h.token, format('%.0f', w.ttl), format('%.0f', now_us)}, FS))
+  return true
 end
 
 -- Add those of the queue of `name` to `line` whose turn it may be now that something there was freed: the readers that
@@ -139,8 +140,8 @@ local function serve()
       done[each.gid] = each.kind ~= 'o' -- of a pool, each name that was freed is looked at
       local wants = w and (each.kind ~= 'o' or not barred(w, each, true)) and room(w, true)
       if wants then
-        hand_over(w, wants)
-        if w.kind == 'o' and #line > 1 then -- others may go now that stand before the rest
+        local is_granted = hand_over(w, wants)
+        if not is_granted or (w.kind == 'o' and #line > 1) then -- others may go now that stand before the rest
           for _, s in ipairs(freed) do s.dirty = true end
           break
         end

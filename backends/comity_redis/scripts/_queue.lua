@@ -54,6 +54,21 @@ local function appointment(w)
   return FS .. format('%016.0f', w.till) .. FS .. w.gid
 end
 
+-- Take a request out of the lines in which it still stands although the server has lost what was known of it.
+local function forget_places(gid, list)
+  for _, name in ipairs(list) do
+    local from, till = '[' .. name .. FS, '(' .. name .. ' '
+    while from do
+      local members = call('ZRANGEBYLEX', QUEUE, from, till, 'LIMIT', 0, 64)
+      for _, text in ipairs(members) do
+        local other = waiter(text)
+        if other and other.gid == gid then call('ZREM', QUEUE, text) end
+      end
+      from = members[64] and '(' .. members[64]
+    end
+  end
+end
+
 local function join(w)
   w.key = w.rank .. w.seq
   w.rest = table.concat({w.gid, w.o, format('%.0f', w.ttl), w.since, format('%.0f', w.till), w.ear, w.flow, w.kind}, FS)
@@ -66,21 +81,22 @@ local function join(w)
   end
   if w.kind == 'o' then mine[#mine + 1], mine[#mine + 2] = 0, w.o .. FS .. 'q' .. FS .. w.gid .. FS end
   if w.till > 0 then members[#members + 1], members[#members + 2] = 0, appointment(w) end
+  if call('ZADD', OWN, unpack(mine)) < #mine / 2 then forget_places(w.gid, wanted(w)) end
   call('ZADD', QUEUE, unpack(members))
-  call('ZADD', OWN, unpack(mine))
   call('HSET', IDS, w.gid, table.concat({w.name, w.rank, w.seq, w.mode, w.rest}, FS))
 end
 
--- Take a request out of the line.
+-- Take a request out of the line; false when it was none, only a place that stayed of one that is held by now, or over.
 local function leave(w)
   local members = {}
   for at, want in ipairs(w.wants) do members[at] = member(w, want) end
   if w.till > 0 then members[#members + 1] = appointment(w) end
   call('ZREM', QUEUE, unpack(members))
+  if call('HDEL', IDS, w.gid) == 0 and (grant_of(w.o, w.gid) or call('ZSCORE', ENDED, w.gid)) then return false end
   local mine = entries(w.o, w.gid)
   mine[#mine + 1] = w.o .. FS .. 'w' .. FS .. w.flow .. FS .. w.gid
   call('ZREM', OWN, unpack(mine))
-  call('HDEL', IDS, w.gid)
+  return true
 end
 
 -- The same for one that gives up, or is over: what it held up is looked at by `commit`.
@@ -90,6 +106,15 @@ local function give_up(w)
     local s = state(want.name)
     s.dirty, s.unsaved = true, true
   end
+end
+
+-- The same for one of which the server has lost what was known.
+local function give_up_lost(o, gid, list)
+  local mine = entries(o, gid)
+  if #mine == 0 then return end
+  call('ZREM', OWN, unpack(mine))
+  forget_places(gid, list)
+  for _, s in ipairs(states(list)) do s.dirty, s.unsaved = true, true end
 end
 
 -- The same for one that has lost its place.

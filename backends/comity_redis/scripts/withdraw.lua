@@ -11,13 +11,16 @@ local o = ARGV[1] .. FS .. ARGV[2]
 asking = gid
 call('ZREM', LIVE, '')
 if settled(o) then
-  clear(names_of(o, gid))
+  local list = names_of(o, gid)
+  clear(list)
   local h, w = grant_of(o, gid), waiting(gid)
   if h and ARGV[4] == '1' then return granted(h) end
   if h then
     free(h, WITHDRAWN)
   elseif w and w.o == o then
     give_up(w)
+  elseif not w then
+    give_up_lost(o, gid, list)
   end
 end
 if not call('ZSCORE', ENDED, gid) then mark(gid, WITHDRAWN) end
