@@ -77,19 +77,10 @@ class RedisLocks:
         """Grant, queue or refuse a request, as `comity.ports.Locks.acquire` says."""
         ref, wants = request.session, request.wants
 
-        def parse(answer: list[Any]) -> Answer:
-            kind = answer[0]
-            if kind == b"G":
-                return _granted(answer, wants[0].name)
-            if kind == b"Q":
-                _, place, retry_ms, at_us, *there = answer
-                return Queued(place, max(0, retry_ms), holders(there, at_us), at_us)
-            if kind == b"H":
-                return Held(holders(answer[2:], answer[1]), answer[1])
-            if kind == b"D":
-                _, at_us, links, *there = answer
-                return Deadlocked(tuple(cycle(links)), holders(there, at_us), at_us)
-            return _ended(request, answer)
+        def parse(answer: Any) -> Answer:
+            if answer.__class__ is int:
+                return Granted(answer, request.ttl_ms, answer, wants[0].name)
+            return _answer(request, answer)
 
         def undo(answer: Answer | None) -> Op[object] | None:
             if isinstance(answer, Held | Deadlocked | Ended):
@@ -270,14 +261,29 @@ def _own(session: SessionRef, answer: list[Any]) -> Own:
     return Own(version, tuple(held), tuple(each for _, each in waiting), tuple(losses))
 
 
+def _answer(request: LockRequest, answer: list[Any]) -> Answer:
+    """Read any answer of ``acquire.lua`` but the plainest."""
+    kind = answer[0]
+    if kind == b"G":
+        return _granted(answer, request.wants[0].name)
+    if kind == b"Q":
+        _, place, retry_ms, at_us, *there = answer
+        return Queued(place, max(0, retry_ms), holders(there, at_us), at_us)
+    if kind == b"H":
+        return Held(holders(answer[2:], answer[1]), answer[1])
+    if kind == b"D":
+        _, at_us, links, *there = answer
+        return Deadlocked(tuple(cycle(links)), holders(there, at_us), at_us)
+    return _ended(request, answer)
+
+
 def _granted(answer: list[Any], name: str = "") -> Granted:
     _, token, ttl_ms, at_us, *got = answer
     return Granted(int(token), None if ttl_ms < 0 else ttl_ms, at_us, got[0].decode(errors="replace") if got else name)
 
 
-def _released(answer: list[Any]) -> Released:
-    ok, at_us = answer
-    return Released(ok == 1, at_us)
+def _released(answer: int) -> Released:
+    return Released(answer > 0, abs(answer))
 
 
 def _ended(request: LockRequest, answer: list[Any]) -> Ended:

@@ -1,6 +1,6 @@
 -- Tasks (T1-T5). Made when they are first asked for, because most steps that include this have nothing to do
 -- with them; a step that has ends with `tasks().commit()`, which `commit` does as well.
---@include _token.lua
+--@include _counter.lua
 
 local tasks_made
 local function tasks()

@@ -3,8 +3,8 @@
 --       ttl in ms (0: none), most names, listener's address, flow; for several names they are parted by RS, with a mode
 --       for each, and whether it wants all of them (a) or any one (o, else -) follows; then for how many ms it keeps its
 --       place (0: as its session lives)
--- Answers  {'G', token, ms left of the own ttl or -1, us, first name where that can be in doubt}, {'Q', place, retry ms, us, holders...},
---          {'H', us, holders...}, {'D', us, {agent id, flow, name it waits for...}, holders...} (deadlock),
+-- Answers  us, when it is granted here and now and that is the token, too; {'G', token, ms left of the own ttl or -1, us, first
+--          name where that can be in doubt}, {'Q', place, retry ms, us, holders...}, {'H', us, holders...}, {'D', us, {agent id, flow, name it waits for...}, holders...} (deadlock),
 --          {'E', taken, reason, us}, {'L', reason} (session over), {'M'} (limit);
 --          holders: for each mode and name, text, ms to the end
 -- Keeps  L1-L6, L13, L15, X4: one request id is absent, queued, held, ended, never back
@@ -15,11 +15,14 @@ local o = sid .. FS .. inc
 local mine = o .. FS .. 'q'
 local alive = call('ZSCORE', LIVE, o)
 
+--@include _following.lua
+
 -- The common case: nobody holds the name, so nobody waits for it and this id is new unless it is over.
 -- Or readers hold it, all of them there, nobody waits, and one more reader comes. Nobody has an area above it or waits
 -- for one, and of an area, nothing below is held or waited for.
 local is_within = find(name, '/', 1, true)
 local open, there = #ARGV == 11 and alive and tonumber(alive) > now, nil
+local is_area = is_within and sub(name, -1) == '/'
 if open and is_within then
   local near = {name, ''}
   for at in string.gmatch(name, '()/') do
@@ -27,7 +30,7 @@ if open and is_within then
   end
   there = call('HMGET', LOCKS, unpack(near))
   for at = 3, #near do open = open and not there[at] end
-  if open and sub(name, -1) == '/' then
+  if open and is_area then
     local function none(key, from)
       return #call('ZRANGEBYLEX', key, '[' .. from .. name, '(' .. from .. sub(name, 1, -2) .. '0', 'LIMIT', 0, 1) == 0
     end
@@ -45,10 +48,9 @@ if open and not call('ZSCORE', ENDED, gid) then
       and tonumber(call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')[2]) > now
       and #call('ZRANGEBYLEX', QUEUE, '[' .. name .. FS, '(' .. name .. ' ', 'LIMIT', 0, 1) == 0
   end
-  if open and call('ZLEXCOUNT', OWN, '[' .. mine .. FS, '(' .. mine .. ' ') < tonumber(ARGV[9]) then
-    local last = tonumber(there[2] or 0) or 0
-    if not (last >= 0 and last < 9e15) then last = 0 end -- nonsense, by somebody else
-    local token = format('%016.0f', math.max(last + 1, now_us))
+  local most = tonumber(ARGV[9]) -- which nobody has where all have less together, and that is quick to tell
+  if open and (call('ZCARD', OWN) < most or call('ZLEXCOUNT', OWN, '[' .. mine .. FS, '(' .. mine .. ' ') < most) then
+    local token = following(there[2])
     call('HSET', LOCKS, '', token, name, mode .. token .. (record and sub(record, 18) or '') .. RS
       .. token .. FS .. gid .. FS .. o .. FS .. format('%.0f', now) .. FS
       .. (ttl > 0 and format('%.0f', now + ttl) or '0') .. FS .. '0' .. FS .. ARGV[11])
@@ -57,7 +59,11 @@ if open and not call('ZSCORE', ENDED, gid) then
     else
       call('ZADD', OWN, 0, mine .. FS .. gid .. FS .. name)
     end
+    if tonumber(token) == now_us then return now_us end
     return {'G', token, ttl > 0 and ttl or -1, now_us}
+  end
+  if record and ARGV[7] == '1' and not is_area then
+--@include _plain_wait.lua
   end
 end
 --@include _ended.lua

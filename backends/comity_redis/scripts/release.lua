@@ -1,10 +1,12 @@
 -- Free exactly one grant and hand its names on.
 -- ARGV  agent id, incarnation, request id, the name as the caller remembers it if it is only one, or '', and 1 to tell
 --       the session's processes of it (else no more)
--- Answers  {1 when this step or an earlier try of it freed the grant, else 0; us}
+-- Answers  us; below 0 when neither this step nor an earlier try of it freed the grant
 -- Keeps  L4, L5, X4, X13: its first write only removes, so a full server takes it and all that follows
 --@include _keys.lua
 --@include _ended.lua
+--@include _following.lua
+--@include _count.lua
 local gid = ARGV[3]
 local o = ARGV[1] .. FS .. ARGV[2]
 local mine = o .. FS .. 'q' .. FS .. gid
@@ -17,22 +19,24 @@ if name == '' then
   found = found[1]
 end
 
--- The common case: it is held, by this one alone or among readers that are all there, and nobody waits;
+-- The common case: it is held, by this one alone or among readers that are all there, and nobody waits, or of those who
+-- wait for a lease that one has alone the first is there and is all that has its turn;
 -- and what is left of it, the past claim, is the session's first on a name or takes the place of an earlier one.
 if name and alive and tonumber(alive) > now and not ARGV[5] then
-  local is_within, record, is_beneath = find(name, '/', 1, true), nil, false
-  if is_within then -- nobody may wait for an area above it, nor for anything below
-    local near = {name}
+  local is_within, record, is_beneath, last = find(name, '/', 1, true), nil, false, nil
+  if is_within then -- nobody may have or wait for an area above it, nor wait for anything below
+    local near = {name, ''}
     for at in string.gmatch(name, '()/') do
       if at < #name then near[#near + 1] = sub(name, 1, at) end
     end
     near = call('HMGET', LOCKS, unpack(near))
-    record = near[1]
-    for at = 2, #near do is_beneath = is_beneath or near[at] end
+    record, last = near[1], near[2]
+    for at = 3, #near do is_beneath = is_beneath or near[at] end
     is_beneath = is_beneath or (sub(name, -1) == '/'
       and #call('ZRANGEBYLEX', QUEUE, '[' .. name, '(' .. sub(name, 1, -2) .. '0', 'LIMIT', 0, 1) > 0)
   else
-    record = call('HGET', LOCKS, name)
+    local there = call('HMGET', LOCKS, name, '')
+    record, last = there[1], there[2]
   end
   local grant = FS .. gid .. FS .. o .. FS
   local at = record and not is_beneath and find(record, grant, 18, true)
@@ -41,19 +45,28 @@ if name and alive and tonumber(alive) > now and not ARGV[5] then
     local alone = at == 35 and not find(record, RS, at, true)
     local past = call('HGET', PAST, name)
     local claim = past and find(past, FS .. o .. RS, 18, true)
-    if due and (due == '0' or tonumber(due) > now)
+    local plain = due and (due == '0' or tonumber(due) > now)
       and (alone or (tonumber(call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')[2]) > now
         and not find(record .. RS, '\31[1-9]%d*\31%d+\31[^\31\30]*\30')))
-      and (claim or (not past and call('ZLEXCOUNT', OWN, '[' .. o .. FS .. 'p', '(' .. o .. FS .. 'q') < 1000))
-      and #call('ZRANGEBYLEX', QUEUE, '[' .. name .. FS, '(' .. name .. ' ', 'LIMIT', 0, 1) == 0 then
-      if is_within and alone then
-        call('ZREM', OWN, found, FS .. sub(record, 1, 1) .. FS .. name)
+      and (claim or (not past and (call('ZCARD', OWN) < 1000
+        or call('ZLEXCOUNT', OWN, '[' .. o .. FS .. 'p', '(' .. o .. FS .. 'q') < 1000)))
+    local line, heir = plain and call('ZRANGEBYLEX', QUEUE, '[' .. name .. FS, '(' .. name .. ' ', 'LIMIT', 0, 2), nil
+    if plain and line[1] then
+--@include _heir.lua
+      plain = alone and heir
+    end
+    if plain then
+      local entry = is_within and alone and FS .. sub(record, 1, 1) .. FS .. name -- see `listed` in _near.lua
+      if heir then
+--@include _pass_on.lua
+      elseif entry then
+        call('ZREM', OWN, found, entry)
       else
         call('ZREM', OWN, found)
       end
-      if alone then
+      if not heir and alone then
         call('HDEL', LOCKS, name)
-      else
+      elseif not heir then
         local till = find(record, RS, at, true) or #record + 1
         call('HSET', LOCKS, name, sub(record, 1, at - 18) .. sub(record, till))
       end
@@ -67,21 +80,21 @@ if name and alive and tonumber(alive) > now and not ARGV[5] then
         call('ZADD', OWN, 0, o .. FS .. 'p' .. FS .. token .. FS .. name)
       end
       mark(gid, RELEASED)
-      return {1, now_us}
+      return now_us
     end
   end
 end
 --@include _step.lua
 asking = gid
 call('ZREM', LIVE, '')
-local ok = 0
+local ok = false
 if settled(o) then
   clear(names_of(o, gid))
   local h, w = grant_of(o, gid), waiting(gid)
   if w and w.o ~= o then w = nil end -- another's: nothing is touched
   if h then
     free(h, RELEASED)
-    ok = 1
+    ok = true
   elseif w then
     give_up(w)
   end
@@ -92,9 +105,9 @@ if settled(o) then
 end
 local score = call('ZSCORE', ENDED, gid)
 if score then
-  ok = tonumber(score) % 1 == RELEASED and 1 or 0
+  ok = tonumber(score) % 1 == RELEASED
 else
   mark(gid, WITHDRAWN)
 end
 commit()
-return {ok, now_us}
+return ok and now_us or -now_us
