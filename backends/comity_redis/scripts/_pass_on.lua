@@ -1,5 +1,7 @@
 -- Make the first in line the holder, and wake it: its wake-up says all that its process needs to know.
-call('ZREM', OWN, found, heir.o .. FS .. 'w' .. FS .. heir.flow .. FS .. heir.gid)
+if call('ZREM', OWN, found, heir.o .. FS .. 'w' .. FS .. heir.flow .. FS .. heir.gid) < 2 then -- the server lost them
+  call('ZADD', OWN, 0, heir.o .. FS .. 'q' .. FS .. heir.gid .. FS .. name)
+end
 call('ZREM', QUEUE, line[1])
 call('HDEL', IDS, heir.gid)
 if entry and heir.mode ~= sub(record, 1, 1) then
