@@ -18,12 +18,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import comity
-from comity import BackendUnavailable, ComityError, Liveness, SessionLost, SessionType
+from comity import AgentIdTaken, BackendUnavailable, ComityError, Liveness, SessionLost, SessionType
 from comity_guard import handles, meeting, naming, processes, registry, settings
 from comity_guard.calls import LONGEST_LINE, VERSION
 from comity_guard.desk import Desk
 from comity_guard.kinds import Kind
-from comity_guard.seat import Key, Seat
+from comity_guard.seat import Key, Seat, State
 from comity_guard.talk import Talk
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.5
 _CALL_SECONDS = 30.0
+_AGAIN_SECONDS = 0.01
 _STORE_SECONDS = 1.5
 """What a step may take: a hook waits for it."""
 
@@ -48,6 +49,7 @@ class Host:
         self._view = self._connect(at.url or None, auto_announce=False)
         self._desk = Desk(choices)
         self._seats: dict[Key, Seat] = {}
+        self._departing: set[Key] = set()
         self._guard = threading.RLock()
         self._last_used = time.monotonic()
         for entry in registry.load(at.registry):
@@ -112,7 +114,10 @@ class Host:
         """Wait until there is mail, for as long as the session is here and the caller stays on the line."""
         key = Key(report["client"], report["session"], report.get("agent", ""))
         seat = self._seat(key, report)
-        text, ids = seat.mail.wait(lambda: self._seats.get(key) is seat and seat.is_there and talk.is_open)
+        text, ids = seat.mail.wait(
+            lambda: self._seats.get(key) is seat and seat.is_there and talk.is_open,
+            lambda: seat.state != State.ACTIVE,  # in the middle of a turn nobody is woken
+        )
         return talk.offering(seat, {"context": text, "delivered": ids}) if text else {}
 
     def _event(self, report: Report, talk: Talk) -> Reply:
@@ -148,19 +153,30 @@ class Host:
         if secret:
             me = comity.attach(self._view.backend, secret, take_over=True, deadline=_STORE_SECONDS)
         else:
-            me = self._connect(
-                self._view.backend,
-                agent_id=handles.handle(key.client, naming.host_name(), key.session, key.agent),
-                session_type=key.client if key.client in set(SessionType) else SessionType.AGENT,
-                session_ttl=self._settings.session_ttl,
-                metadata={"client": key.client, "client_pid": pid},
-            )
+            me = self._announced(key, pid)
         seat = Seat(key, me, self._settings, pid, processes.started(pid))
         if secret:
             seat.adopt()
         self._seats[key] = seat
         self._save()
         return seat
+
+    def _announced(self, key: Key, pid: int) -> Coordinator:
+        """Begin a session; one that just ends here is over in a moment, and begins again."""
+        deadline = time.monotonic() + _STORE_SECONDS
+        while True:
+            try:
+                return self._connect(
+                    self._view.backend,
+                    agent_id=handles.handle(key.client, naming.host_name(), key.session, key.agent),
+                    session_type=key.client if key.client in set(SessionType) else SessionType.AGENT,
+                    session_ttl=self._settings.session_ttl,
+                    metadata={"client": key.client, "client_pid": pid},
+                )
+            except AgentIdTaken:
+                if key not in self._departing or time.monotonic() > deadline:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
 
     def _connect(self, target: Any, **options: Any) -> Coordinator:
         return comity.connect(target, namespace=self.at.namespace, deadline=_STORE_SECONDS, **options)
@@ -204,12 +220,12 @@ class Host:
             if seat is not None and pid and seat.pid > 0 and seat.pid != pid:
                 return
             seats = self._cleared([key])
-        _depart(seats)
+        self._depart(seats)
 
     def _end_the_gone(self) -> None:
         with self._guard:  # in one go: a session that is resumed right now is either there before or begins after it
             seats = self._cleared([key for key, seat in self._seats.items() if not seat.is_there])
-        _depart(seats)
+        self._depart(seats)
 
     def _cleared(self, keys: Sequence[Key]) -> list[Seat]:
         """Take the seats of these sessions and of their subagents away (the caller has the guard)."""
@@ -217,18 +233,19 @@ class Host:
         ends = [key for key in self._seats if key in keys or key[:2] in whole]
         seats = [self._seats.pop(other) for other in ends]
         if seats:
+            self._departing.update(ends)
             self._save()
         return seats
+
+    def _depart(self, seats: Sequence[Seat]) -> None:
+        for seat in seats:
+            with contextlib.suppress(ComityError):
+                seat.leave()
+            self._departing.discard(seat.key)
 
     def _save(self) -> None:
         entries = [registry.Entry(seat.key, seat.pid, seat.start, seat.secret) for seat in self._seats.values()]
         registry.save(self.at.registry, entries)
-
-
-def _depart(seats: Sequence[Seat]) -> None:
-    for seat in seats:
-        with contextlib.suppress(ComityError):
-            seat.leave()
 
 
 def say(text: str) -> None:

@@ -62,21 +62,22 @@ class Mail:
         for signal in self._taken(ids):
             signal.give_back()
 
-    def wait(self, goes_on: Callable[[], bool]) -> Shown:
+    def wait(self, goes_on: Callable[[], bool], rests: Callable[[], bool] = lambda: True) -> Shown:
         """Wait for a first message as long as `goes_on` says so; nothing at once when another process waits already.
 
-        Nothing as well when the session has been woken often enough within the hour: what comes is shown at its next
-        turn. Two agents that answer each other would otherwise never rest.
+        Nothing as well when the session `rests` and has been woken often enough within the hour: what comes is shown at
+        its next turn. Two agents that answer each other would otherwise never rest.
         """
         if not self._waiting.acquire(blocking=False):
             return Shown("", [])
         try:
             while goes_on():
-                if not self._may_wake():
+                if rests() and not self._may_wake():
                     return Shown("", [])
                 signals = self.me.signals.receive(limit=MOST_MESSAGES, timeout=_SLICE)
                 if signals:
-                    self._woken.append(time.monotonic())
+                    if rests():
+                        self._woken.append(time.monotonic())
                     return self._shown(signals)
             return Shown("", [])
         except Closed:  # the session is over

@@ -6,7 +6,7 @@ import os
 import sys
 
 _START_FIELD = 19
-_BETWEEN = frozenset({"sh", "bash", "dash", "zsh", "env", "uv", "uvx", "pipx", "timeout"})
+_BETWEEN = frozenset({"comity", "sh", "bash", "dash", "zsh", "env", "uv", "uvx", "pipx", "timeout"})
 """Programs that may stand between a client and its hook."""
 _HIGHEST = 16
 

@@ -80,7 +80,14 @@ def test_a_session_that_is_resumed_while_its_dead_client_is_cleared_away_goes_on
             resuming.join(0.2)
         return alive
 
+    leave = Seat.leave
+
+    def leave_slowly(seat: Seat) -> None:
+        time.sleep(0.1)
+        leave(seat)
+
     monkeypatch.setattr(processes, "runs", resumed_meanwhile)
+    monkeypatch.setattr(Seat, "leave", leave_slowly)
     host._end_the_gone()
     resuming.join(10)
     assert seats(host)[KEY].me.liveness is Liveness.LIVE

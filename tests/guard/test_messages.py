@@ -193,7 +193,8 @@ def test_wakes_are_bounded_within_the_hour(machine: Machine) -> None:
     ann = machine.client("ann")
     with writer(machine) as me:
         to = name_of(ann)
-        for expected in (2, 0):
+        for event, expected in (("UserPromptSubmit", 2), ("Stop", 2), ("Stop", 0)):  # amid a turn nobody is woken
+            ann.hook(event, stop_hook_active=True)
             process = waiting(ann)
             me.signals.send(to, "message", {"text": "again"})
             assert woken(process)[0] == expected
