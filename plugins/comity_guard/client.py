@@ -7,12 +7,11 @@ guard that cannot decide refuses as well.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 
-from comity_guard import meeting, naming, repository
+from comity_guard import meeting, naming, repository, text
 from comity_guard.kinds import Kind
 
 TYPE_CHECKING = False  # as typing has it, which costs a process per edit 5 ms to import
@@ -60,7 +59,7 @@ def run(dialect: Any, argv: Sequence[str]) -> int:
     raw = sys.stdin.buffer.read()  # to the end, also when there is nothing to do
     may_refuse = "--strict" in argv or environ.get("COMITY_STRICT") == "1"
     try:
-        event = json.loads(raw)
+        event = text.loads(raw)
         may_refuse = may_refuse and _may_wait_for_a_decision(event)
         report: Report | None = dialect.report(event, environ)
         if report is None or environ.get("COMITY_GUARD") == "off":
@@ -99,7 +98,7 @@ def _answer(dialect: Dialect, event: Mapping[str, Any], report: Report, environ:
                 reply = _joined(reply, more)
         said = dialect.output(reply, event)
         if said is not None:
-            sys.stdout.write(json.dumps(said))
+            sys.stdout.write(text.dumps(said))
             sys.stdout.flush()
         dialect.remember(reply, event, environ)
         if said is not None:
@@ -223,7 +222,7 @@ def _was_killed(at: Meeting, report: Report) -> bool:
     """Tell whether a host that is not there kept this very session: it ended without giving its sessions up."""
     try:
         with open(at.registry, encoding="utf-8") as file:
-            return json.dumps(report["session"]) in file.read()
+            return text.dumps(report["session"]) in file.read()
     except OSError:
         return False
 

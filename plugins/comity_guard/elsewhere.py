@@ -5,9 +5,9 @@ Read from the registries that the session hosts keep, apart from the path of an 
 
 from __future__ import annotations
 
-import json
 import os
 
+from comity_guard import text
 from comity_guard.kinds import Kind
 from comity_guard.meeting import Meeting
 
@@ -50,7 +50,7 @@ def _rows(path: str) -> Iterator[tuple[str, str, int]]:
     """Yield whom a host acts for; nothing of a file that cannot be read just now."""
     try:
         with open(path, encoding="utf-8") as file:
-            rows: Any = json.load(file)
+            rows: Any = text.loads(file.read())
         for client, session, _, pid, _, _ in rows:
             yield client, session, pid
     except (OSError, ValueError, TypeError):

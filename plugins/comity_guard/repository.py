@@ -7,11 +7,7 @@ Starting git costs more than the rest of a hook together. What is read is docume
 from __future__ import annotations
 
 import os
-import re
 
-_SCP_LIKE = r"^(?:[^@/:]+@)?(?P<host>\[[^\]]+\]|[^/:@]+):(?P<path>(?!//).+)$"
-_SECTION = r'^\[\s*(?P<name>[\w.-]+)(?:\s+"(?P<sub>(?:[^"\\]|\\.)*)")?\s*\]'
-_URL = r"(?i)^url\s*=\s*(?P<value>.*)$"
 _DEFAULT_PORTS = {"ssh": 22, "git": 9418, "http": 80, "https": 443}
 
 
@@ -73,14 +69,14 @@ def origin(checkout: Checkout) -> str:
         return ""
     within, url = False, ""
     for line in lines:
-        text = line.strip()
-        section = re.match(_SECTION, text)
-        if section:
-            within = section["name"].lower() == "remote" and section["sub"] == "origin"
+        words = line.strip()
+        if words.startswith("["):
+            name, _, rest = words[1:].partition("]")[0].partition('"')
+            within = name.strip().lower() == "remote" and rest.partition('"')[0] == "origin"
             continue
-        setting = re.match(_URL, text) if within else None
-        if setting:
-            url = setting["value"].partition(" #")[0].partition(" ;")[0].strip().strip('"')
+        key, equals, value = words.partition("=")
+        if within and equals and key.strip().lower() == "url":
+            url = value.partition(" #")[0].partition(" ;")[0].strip().strip('"')
     return url
 
 
@@ -89,26 +85,44 @@ def normalised(url: str) -> str:
 
     "" for what only means something on this machine: a path, or a ``file:`` URL.
     """
-    if "://" in url:
-        from urllib.parse import unquote, urlsplit  # only for stores that machines share
+    scheme, is_url, rest = url.partition("://")
+    if is_url:
+        scheme = scheme.lower().rpartition("+")[2]
+        place, _, path = rest.partition("/")
+        host, port = _host(place.rpartition("@")[2])
+        if scheme == "file" or not scheme.isalnum() or not host or not (port.isdecimal() or not port):
+            return ""
+        if port and int(port) != _DEFAULT_PORTS.get(scheme):
+            host = f"{host}:{int(port)}"
+        path = path.partition("?")[0].partition("#")[0]
+        if "%" in path:
+            from urllib.parse import unquote  # it costs a hook process, and is hardly ever needed
 
-        parts = urlsplit(url)
-        if parts.scheme == "file" or not parts.hostname:
-            return ""
-        try:
-            port = parts.port
-        except ValueError:
-            return ""
-        scheme = parts.scheme.rpartition("+")[2]
-        host = parts.hostname if port in {None, _DEFAULT_PORTS.get(scheme)} else f"{parts.hostname}:{port}"
-        path = unquote(parts.path)
+            path = unquote(path)
     else:
-        scp = re.match(_SCP_LIKE, url)
-        if scp is None or re.match(r"^[A-Za-z]:[\\/]", url):
+        host, path = _of_scp(url)
+        if not host:
             return ""
-        host, path = scp["host"], scp["path"]
     name = path.strip("/").removesuffix(".git").rstrip("/").removeprefix("~/")
     return f"{host.lower()}/{name}" if name else ""
+
+
+def _host(place: str) -> tuple[str, str]:
+    """Part ``host:port``, the host of which may be an address in brackets."""
+    if place.startswith("["):
+        address, _, rest = place[1:].partition("]")
+        return address, rest.removeprefix(":")
+    host, _, port = place.partition(":")
+    return host, port
+
+
+def _of_scp(url: str) -> tuple[str, str]:
+    """Part ``user@host:path`` as scp has it; nothing for a path on this machine, also one with a drive's letter."""
+    place, _, path = url.rpartition("]:") if "]:" in url else url.partition(":")
+    host = place.rpartition("@")[2]
+    if not path or path.startswith("//") or "/" in place or (len(place) == 1 and path[0] in "\\/"):
+        return "", ""
+    return (f"{host}]", path) if host.startswith("[") else (host, path)
 
 
 def _first_line(path: str) -> str:

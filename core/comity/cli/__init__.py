@@ -35,14 +35,13 @@ def _hook(client: str, argv: Sequence[str]) -> int:
 
     Apart from all other commands, because it runs before each edit and must import next to nothing.
     """
-    from importlib import import_module
-
+    name = f"comity_{client}.hook"
     try:
-        module = import_module(f"comity_{client}.hook")
+        __import__(name)  # `importlib.import_module` would be imported for this alone
     except ModuleNotFoundError as error:
         if error.name not in {f"comity_{client}", f"comity_{client}.hook"}:
             raise
         sys.stderr.write(f"comity: no client is called {client!r}; there is: comity hook claude, comity hook codex\n")
         return USAGE
-    status: int = module.main(argv)
+    status: int = sys.modules[name].main(argv)
     return status

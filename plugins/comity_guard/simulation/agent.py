@@ -32,6 +32,7 @@ _THINK = (0.005, 0.04)
 _FILES_PER_TASK = 2
 _TRIES = 40
 _HOOK_SECONDS = 20.0
+_STARTS = 9
 _DRAIN_SECONDS = 30.0
 _QUIET_ROUNDS = 3
 
@@ -88,8 +89,7 @@ class Agent:
 
     def run(self) -> None:
         """Work until the time is over, then read what is still to come."""
-        self.hook("SessionStart", source="startup")
-        self._attach()
+        self._begin()
         self.journal.write("ready")
         while not self.plan.has_begun:
             time.sleep(_THINK[0])
@@ -104,16 +104,27 @@ class Agent:
         if self.me is not None:
             self.me.close()
 
-    def _attach(self) -> None:
-        """Act for the session that the guard keeps: what a program that the agent starts would do."""
-        if not self.plan.guarded:
-            return
-        import comity
+    def _begin(self) -> None:
+        """Begin the session, and act for it: what a program that the agent starts would do.
 
-        lines = self.env_file.read_text(encoding="utf-8").splitlines()
-        exported = dict(line.removeprefix("export ").split("=", 1) for line in lines)
-        handle = exported["COMITY_SESSION"].strip("'")
-        self.me = comity.attach(self.plan.url, handle, namespace=exported["COMITY_NAMESPACE"].strip("'"))
+        Again, when the guard did not come to it in time: what a person does whose session is not there.
+        """
+        for is_last in (*[False] * _STARTS, True):
+            self.hook("SessionStart", source="startup")
+            if not self.plan.guarded:
+                return
+            import comity
+
+            try:
+                lines = self.env_file.read_text(encoding="utf-8").splitlines()
+                exported = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+                handle, namespace = (exported[name].strip("'") for name in ("COMITY_SESSION", "COMITY_NAMESPACE"))
+                self.me = comity.attach(self.plan.url, handle, namespace=namespace)
+            except (FileNotFoundError, comity.SessionLost):
+                if is_last:
+                    raise
+            else:
+                return
 
     def _task(self) -> None:
         if self.me is None:
