@@ -88,33 +88,36 @@ def interleaved(
     rounds: int,
     *,
     warmup: int = WARMUP,
+    in_a_row: int = 1,
     before: Callable[[], object] = lambda: None,
 ) -> dict[str, Figure]:
-    """Time every call once a round; `before` each call something may be done that is not timed."""
+    """Time every call once a round, `in_a_row` times; `before` each call something may be done that is not timed."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     settle()
-    for number in range(warmup + rounds):
+    for number in range(-warmup, rounds):
         for name in shuffled(list(calls), number):
-            before()
-            begun = time.perf_counter()
-            calls[name]()
-            took = time.perf_counter() - begun
-            if number >= warmup:
-                seconds[name].append(took)
+            for _ in range(in_a_row):
+                before()
+                begun = time.perf_counter()
+                calls[name]()
+                took = time.perf_counter() - begun
+                if number >= 0:
+                    seconds[name].append(took)
     return {name: Figure.of(found) for name, found in seconds.items()}
 
 
 async def ainterleaved(
-    calls: Mapping[str, Callable[[], Awaitable[object]]], rounds: int, *, warmup: int = WARMUP
+    calls: Mapping[str, Callable[[], Awaitable[object]]], rounds: int, *, warmup: int = WARMUP, in_a_row: int = 1
 ) -> dict[str, Figure]:
     """Time coroutines as `interleaved` does calls, on one loop."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     settle()
-    for number in range(warmup + rounds):
+    for number in range(-warmup, rounds):
         for name in shuffled(list(calls), number):
-            begun = time.perf_counter()
-            await calls[name]()
-            took = time.perf_counter() - begun
-            if number >= warmup:
-                seconds[name].append(took)
+            for _ in range(in_a_row):
+                begun = time.perf_counter()
+                await calls[name]()
+                took = time.perf_counter() - begun
+                if number >= 0:
+                    seconds[name].append(took)
     return {name: Figure.of(found) for name, found in seconds.items()}
