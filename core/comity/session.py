@@ -90,6 +90,10 @@ class OwnSession:
         """What is under way, where the session outlives the coordinator: that one beats only while it is used (S13)."""
         self.attached = False
         """Whether somebody else began it."""
+        self._leaving: SessionRef | None = None
+        """Who is departing, until all of that is done here."""
+        self._parting: Op[bool] | None = None
+        """The last step of all."""
         self._guard = threading.RLock()
         self._pid = os.getpid()
 
@@ -310,28 +314,32 @@ class OwnSession:
                     unsettled.add(self.backend.tasks.fail(ref, *ids, "its session was not heard of in time", 0))
 
     def leave(self) -> Op[bool] | None:
-        """Stop living, and return the step that tells the store; None when there is nothing to tell."""
-        with self._guard:
-            if self.phase is not Phase.LIVE or self.ref is None:
-                return None
-            self.phase = Phase.DEPARTED
-            return self._departed(self.ref)
+        """Stop living, and return the step that tells the store; None when there is nothing to tell.
 
-    def close(self) -> tuple[bool, Op[bool] | None]:
-        """Refuse every later call; return whether this call closed it, and what `leave` would."""
+        One that was interrupted is finished by the next.
+        """
         with self._guard:
-            if self.phase is Phase.CLOSED:
-                return False, None
-            ref = self.ref if self.phase is Phase.LIVE else None
+            if self.phase is Phase.LIVE:
+                self._leaving, self.phase = self.ref, Phase.DEPARTED
+            return self._depart()
+
+    def close(self) -> Op[bool] | None:
+        """Refuse every later call; return what `leave` would, each time it is called."""
+        with self._guard:
+            if self.phase is Phase.LIVE and self.calls is None:
+                self._leaving = self.ref
             self.phase = Phase.CLOSED  # before anybody wakes: who was blocked is told that all is closed
             self.seam.closing = True
-            op = None if ref is None or self.calls is not None else self._departed(ref)
+            self._parting = self._depart() or self._parting
         self.holdings.ask_again()
         self.claims.ask_again()
-        return True, op
+        return self._parting
 
-    def _departed(self, ref: SessionRef) -> Op[bool]:
+    def _depart(self) -> Op[bool] | None:
         """Give up what the session has, and return the step that tells the store, carried until it is answered."""
+        ref = self._leaving
+        if ref is None:
+            return None
         self.lost_reason = "departed"
         self.seam.unsettled.clear()
         op = self.backend.presence.depart(ref)
@@ -339,6 +347,7 @@ class OwnSession:
         self.holdings.lose_all("its session departed")
         self.claims.lose_all("its session departed")
         self.plugins.session_ended(self.info, "departed")
+        self._leaving = None
         return op
 
     # What has a time of its own

@@ -95,6 +95,7 @@ class AsyncCoordinator:
         self._owns_backend = owns_backend
         self._open: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._closing = threading.Lock()
+        self._ended = False
         self._service: AsyncBackgroundService | None = None
         self._peers = Peers(session, self._open_watch)
         self.conflicts = AsyncConflicts(self._space)
@@ -298,9 +299,10 @@ class AsyncCoordinator:
             await self._stop_services("its program closed it")
         finally:
             with self._closing:
-                first, op = session.close()
-            if first:
+                op = session.close()
+            if not self._ended:  # also after a close that was interrupted
                 await self._end(op)
+                self._ended = True
 
     async def _stop_services(self, why: str) -> None:
         """Give up the lead, if it is here, while the session can still say so."""

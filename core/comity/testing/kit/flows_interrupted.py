@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,21 @@ class InterruptedFlows(FlowTests):
                 assert others.submit(bob.locks.acquire, "lock", timeout=5).result(6).release(), where
 
         everywhere(attempt, check)
+
+    @rule("X5", "X9")
+    def test_the_next_close_finishes_one_that_was_interrupted(self, stage: FlowStage) -> None:
+        bob = stage.join("bob")
+        before = set(threading.enumerate())
+        for place in range(0, _MOST_PLACES, 7):
+            ann = stage.join("ann")
+            with contextlib.suppress(KeyboardInterrupt), Interrupt(place) as interrupt:
+                ann.close()
+            ann.close()
+            assert bob.sessions.get("ann") is None, interrupt.where
+            assert set(threading.enumerate()) <= before, interrupt.where
+            if not interrupt.where:
+                return
+        pytest.fail("the call never ended")
 
     @rule("X5", "L4")
     def test_an_interrupted_release_can_be_repeated(self, stage: FlowStage) -> None:
