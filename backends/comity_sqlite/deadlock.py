@@ -48,7 +48,8 @@ def cycle(step: Step, seat: Seat) -> tuple[Link, ...]:
     if not seat.flow or _stands_alone(step, seat):
         return ()
     waits = _explore(step, _Flow.of(seat))
-    while any(_drop_those_that_end(waits, flow) for flow in waits):
+    # The farthest first: in a long line each waits for the one before, and the first of all for nobody.
+    while sum(_drop_those_that_end(waits, flow) for flow in reversed(waits)):
         pass
     return _way_back(waits, _Flow.of(seat))
 

@@ -10,7 +10,7 @@ import pytest
 
 from comity.model import Announcement, Deadlocked, LockRequest, Mode, Queued, SessionInfo, SessionRef, Want
 from comity_redis import RedisBackend
-from comity_sqlite import SqliteBackend, processes
+from comity_sqlite import SqliteBackend, deadlock, processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +69,23 @@ def test_a_cycle_is_looked_for_a_thousand_pairs_far(backend: Backend, length: in
     assert isinstance(answer, Deadlocked if found else Queued)
     if isinstance(answer, Deadlocked):
         assert len(answer.cycle) == length
+
+
+def test_a_long_line_in_which_nobody_waits_in_vain_is_gone_through_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = itertools.count()
+    drop = deadlock._drop_those_that_end
+    monkeypatch.setattr(deadlock, "_drop_those_that_end", lambda waits, flow: (drop(waits, flow), next(looks))[0])
+    backend = SqliteBackend(tmp_path / "comity.db", "bounds")
+    locks, length = Locks(backend), 40
+    for number in range(length):
+        locks.ask("name", f"flow {number}")
+    locks.ask("another name", "a flow that holds something")
+    before = next(looks)
+    assert isinstance(locks.ask("name", "a flow that holds something"), Queued)
+    assert next(looks) - before - 1 == 2 * length
+    backend.close()
 
 
 def test_at_most_eight_listeners_are_found_gone_in_a_step(backend: Backend) -> None:

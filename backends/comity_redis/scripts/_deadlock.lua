@@ -116,7 +116,8 @@ local function explore(w)
   return flows, known
 end
 
--- Leave of every flow only the requests that wait for ever, if those flows do that are waited for.
+-- Leave of every flow only the requests that wait for ever, if those flows do that are waited for. The farthest go
+-- first: in a long line each waits for the one before, and the first of all for nobody.
 local function leave_in_vain(flows, known)
   local function blocked(way)
     for _, edge in ipairs(way) do
@@ -127,11 +128,12 @@ local function leave_in_vain(flows, known)
   local changed = true
   while changed do
     changed = false
-    for _, flow in ipairs(flows) do
-      for at = #flow.waits, 1, -1 do
-        for _, way in ipairs(flow.waits[at]) do
+    for nth = #flows, 1, -1 do
+      local waits = flows[nth].waits
+      for at = #waits, 1, -1 do
+        for _, way in ipairs(waits[at]) do
           if not blocked(way) then
-            table.remove(flow.waits, at)
+            table.remove(waits, at)
             changed = true
             break
           end
