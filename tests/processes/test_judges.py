@@ -305,6 +305,13 @@ def test_a_judge_finds_what_is_wrong(name: str, parts: list[Any]) -> None:
 def test_what_is_excused_is_not_found() -> None:
     lost = [put(1, 0, 10, "a"), put(2, 10, 20, "b"), put(2, 10, 21, "c")]
     assert list(JUDGES["compare-and-set is linearizable"](history([*lost, strike(Kind.FLUSHALL, 2, 2)]))) == []
+    gone = [
+        told("joined", 1, "a3"),
+        strike(Kind.FLUSHALL, 1.5, 1.6),
+        attrs.evolve(BROADCAST, begun=20 * S, ended=21 * S),
+    ]
+    assert list(JUDGES["broadcasts reach all, signals come once"](history(gone))) == []
+    assert list(JUDGES["broadcasts reach all, signals come once"](history([gone[0], gone[2]])))
     free = [*lease(1.0, 1.5), *QUEUED]
     assert list(JUDGES["no lock is free while somebody waits"](history([*free, strike(Kind.RESET, 1, 1, "a2")]))) == []
     assert list(JUDGES["no lock is free while somebody waits"](history([*free, strike(Kind.RESET, 1, 1, "a3")])))

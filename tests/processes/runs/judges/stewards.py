@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from tests.processes.runs.book import Call, History, Note
 
-_LOOK_NS = 300_000_000
-"""Within so much time the auditor has seen what was told."""
-
 
 def broken(history: History) -> Iterator[Violation]:
     """Whoever held a name that was broken does not keep it, and is told who broke it and why (L12)."""
@@ -24,7 +21,7 @@ def broken(history: History) -> Iterator[Violation]:
     for call in by_mark.values():
         for token in call.got.get("tokens", ()):
             hold = had.get(token)
-            if hold is None or history.lost_data(call.begun, call.end):
+            if hold is None or history.lost_data(call.begun, call.end + BEAT_NS):
                 continue
             if hold.kept and (hold.let_go_ns or 0) > call.end:
                 yield Violation(f"{hold.taken} was kept, although {call}", call.end, hold.let_go_ns or 0)
@@ -33,11 +30,14 @@ def broken(history: History) -> Iterator[Violation]:
         if note.facts["reason"].startswith("broken by "):
             who, mark = _who_and_mark(note.facts["reason"].removeprefix("broken by "))
             cause = by_mark.get(mark)
-            wrong = cause is None or cause.actor != who
-            if wrong or (
-                cause is not None and note.facts["token"] not in cause.got.get("tokens", [note.facts["token"]])
-            ):
+            if cause is None or cause.actor != who or not _names(history, cause, note):
                 yield Violation(f"{note.actor} was told of {note.facts}, and it was {cause}", note.at, note.at)
+
+
+def _names(history: History, cause: Call, note: Note) -> bool:
+    """Tell whether a breaking may have been of this lease; where the store lost what it did, a retry broke others."""
+    tokens = cause.got.get("tokens")
+    return tokens is None or note.facts["token"] in tokens or history.lost_data(cause.begun, note.at)
 
 
 def _who_and_mark(reason: str) -> tuple[str, str]:
@@ -56,10 +56,12 @@ def evicted(history: History) -> Iterator[Violation]:
         yield Violation(f"nobody asked for {told[mark][0].facts}", told[mark][0].at, told[mark][0].at)
     for mark, call in calls.items():
         notes = told[mark]
+        if history.lost_data(call.begun, max([call.end, *(note.at for note in notes)]) + BEAT_NS):
+            continue  # what it did may be what was lost
         if len(notes) > 1:
             yield Violation(f"{call} was told {len(notes)} times", call.begun, notes[-1].at)
-        if call.ok and not notes and not history.lost_data(call.begun, call.end + _LOOK_NS):
-            yield Violation(f"{call} was told to nobody", call.begun, call.end + _LOOK_NS)
+        if call.ok and not notes:
+            yield Violation(f"{call} was told to nobody", call.begun, call.end)
         for note in notes:
             if note.facts["by"] != call.actor or note.facts["agent_id"] != call.facts["who"]:
                 yield Violation(f"{call} was told as {note.facts}", call.begun, note.at)

@@ -152,7 +152,7 @@ def reached(history: History) -> Iterator[Violation]:
         due = call.end + _NOTICED_NS
         if not call.ok or any(s.within(call.begun, due) for s in history.strikes if EXCUSES[s.kind].late is Whose.ALL):
             continue
-        missed = {who for who, notes in lives.items() if _was_there(notes, call.begun, due)}
+        missed = {who for who, notes in lives.items() if _was_there(history, notes, call.begun, due)}
         missed -= {call.actor, *call.got["delivered"], *call.got["full"]}
         if missed:
             yield Violation(f"{call} left out {sorted(missed)}", call.begun, call.end)
@@ -171,11 +171,16 @@ def _again(history: History) -> Iterator[Violation]:
                 yield Violation(f"{call} had what was acknowledged by {ack}", ack.begun, call.end)
 
 
-def _was_there(notes: list[Note], begun: int, due: int) -> bool:
-    """Tell whether an agent was there by what was told of it, and stayed: one that is dead is told to have left."""
+def _was_there(history: History, notes: list[Note], begun: int, due: int) -> bool:
+    """Tell whether an agent was there by what was told of it, and stayed: one that is dead is told to have left.
+
+    What the store lost ended at that instant, and its end was told to nobody.
+    """
     before = [note for note in notes if note.at < begun]
     after = [note for note in notes if begun <= note.at <= due]
-    return bool(before) and before[-1].facts["type"] == "session.joined" and not after
+    if not before or before[-1].facts["type"] != "session.joined" or after:
+        return False
+    return not history.lost_data(before[-1].at, due)
 
 
 def _clock_stepped(history: History) -> bool:
