@@ -20,8 +20,8 @@ _IN_LINE_SECONDS = 1.0
 _LOOK_SECONDS = 0.005
 
 
-def claim(me: Coordinator, names: Iterable[str], *, timeout: float, ttl: float | None) -> list[Lease]:
-    """Lease what the session does not have yet of these names, waiting so many seconds for each.
+def claim(me: Coordinator, names: Iterable[str], *, timeout: float | None, ttl: float | None) -> list[Lease]:
+    """Lease what the session does not have yet of these names, waiting so many seconds for each (None: for ever).
 
     A session's own files do not keep it from their folder: they become part of it. Raises `LockTimeout`, with nothing
     taken.
@@ -40,13 +40,13 @@ def claim(me: Coordinator, names: Iterable[str], *, timeout: float, ttl: float |
     return taken
 
 
-def _take(me: Coordinator, name: str, mine: Iterable[Lease], timeout: float, ttl: float | None) -> Lease:
+def _take(me: Coordinator, name: str, mine: Iterable[Lease], timeout: float | None, ttl: float | None) -> Lease:
     inside = [lease for lease in mine if is_area(name) and all(covers(name, each) for each in lease.names)]
     if not inside or any(holder.agent_id != me.agent_id for holder in me.locks.holders(name)):
         return me.locks.acquire(name, timeout=timeout, ttl=ttl)
     # The folder stands in line before its files are given up, so that nobody comes in between.
-    asking = _Asking(me, name, max(timeout, _IN_LINE_SECONDS), ttl)
-    given_up = asking.is_next() or timeout > 0
+    asking = _Asking(me, name, None if timeout is None else max(timeout, _IN_LINE_SECONDS), ttl)
+    given_up = asking.is_next() or timeout is None or timeout > 0
     if given_up:
         for lease in inside:
             lease.release()
@@ -62,7 +62,7 @@ def _take(me: Coordinator, name: str, mine: Iterable[Lease], timeout: float, ttl
 class _Asking:
     """A request that stands in line while its session does something else."""
 
-    def __init__(self, me: Coordinator, name: str, timeout: float, ttl: float | None) -> None:
+    def __init__(self, me: Coordinator, name: str, timeout: float | None, ttl: float | None) -> None:
         self._me, self._name, self._timeout, self._ttl = me, name, timeout, ttl
         self._lease: Lease | None = None
         self._error: BaseException | None = None

@@ -86,6 +86,8 @@ def test_wait_gives_a_session_the_file_and_a_person_the_news(machine: Machine) -
     assert data(machine, "wait", "a.py", session=handle)["leased"] is True
     assert not bob.edit("a.py").stdout
     assert ann.edit("a.py").denied
+    bob.edit("b.py")
+    assert data(machine, "wait", "b.py", session=handle)["leased"] is True  # it has it
 
 
 def exported(machine: Machine, client: Any) -> str:

@@ -6,10 +6,15 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from tests.guard.clients import until
+import pytest
+
+from tests.guard.clients import Machine, until
 
 if TYPE_CHECKING:
-    from tests.guard.clients import Machine
+    from pathlib import Path
+
+    from tests.commands import Commands
+    from tests.servers import Server
 
 
 def test_the_first_edit_leases_a_file_and_another_session_is_refused_with_who_and_what_next(machine: Machine) -> None:
@@ -115,10 +120,31 @@ def test_files_outside_of_any_repository_are_guarded_too_and_free_when_their_ses
     assert not bob.edit("notes.md").stdout
 
 
+@pytest.mark.slow
+def test_clones_on_a_store_that_machines_share_meet_by_their_origin(
+    tmp_path: Path, commands: Commands, redis_server: Server
+) -> None:
+    with (
+        Machine(tmp_path / "one", redis_server.url, commands) as one,
+        Machine(tmp_path / "two", redis_server.url, commands) as two,
+    ):
+        one.git("remote", "add", "origin", f"https://example.org{tmp_path}/app")
+        two.git("remote", "add", "origin", f"git@example.org:{tmp_path}/app.git")
+        ann, bob = one.client("ann"), two.client("bob")
+        ann.start()
+        assert "Other sessions in this repository: 1." in bob.start().context
+        assert not ann.edit("a.py").stdout
+        assert "a.py is also being changed in another working tree" in bob.edit("a.py").context
+        assert one.client("cid").edit("a.py").denied
+
+
 def test_the_host_ends_when_its_last_session_is_gone(machine: Machine) -> None:
     ann = machine.client("ann")
     ann.start()
     assert len(machine.hosts()) == 1
+    folder = machine.home / "state" / "comity" / "hosts"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     ann.kill()
     until(lambda: not machine.hosts())
 

@@ -71,4 +71,4 @@ def _show(change: files.Change) -> None:
     before = (change.before or b"").decode("utf-8", "replace").splitlines()
     after = (change.after or b"").decode("utf-8", "replace").splitlines()
     for line in difflib.unified_diff(before, after, "before", "after", lineterm="", n=2):
-        out(clean(line, 300))
+        out(clean(line.expandtabs(4), 300))

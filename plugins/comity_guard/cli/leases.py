@@ -1,7 +1,6 @@
 """``comity wait`` and ``comity break``: a file's lease, had in turn or taken away."""
 
 import json as js
-import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -36,12 +35,14 @@ def wait(
     """Wait in line for a file. For a session (COMITY_SESSION) it is then leased; for a person it was free just now."""
     place = place_of(target(ctx, url, namespace, json), path)
     begun = time.monotonic()
+    kept = place.at.lasting
     with place.at.acting() as me:
-        lease = me.locks.acquire(place.lease, timeout=timeout, ttl=settings.read().idle or None)
-        token = lease.token
-        kept = bool(os.environ.get("COMITY_SESSION"))
-        if not kept:
-            lease.release()
+        if kept:  # what the session has already, it need not wait for
+            take(me, [place.lease], timeout=timeout, ttl=settings.read().idle or None)
+            token = max(holder.token for holder in me.locks.holders(place.lease) if holder.agent_id == me.agent_id)
+        else:
+            with me.locks.acquire(place.lease, timeout=timeout) as lease:
+                token = lease.token
     waited = time.monotonic() - begun
     if place.at.json:
         out(js.dumps({"path": place.path, "leased": kept, "token": token, "waited": waited}))
