@@ -127,14 +127,10 @@ class SqliteState:
         key = write.key.encode()
 
         def delete(step: Step) -> Written | Mismatch | Fenced | ComityError:
-            if (before := step.ended(Kind.STATE, write.request_id)) is not None:
-                return Written(before.number, step.at_us)
-            mine = acting(step, write.session)
-            if isinstance(mine, SessionLost):
-                return mine
-            entry = entry_called(step, key)
-            if (refused := _refusal(step, write, key, entry)) is not None:
-                return refused
+            place = _place(step, write, key)
+            if not isinstance(place, tuple):
+                return place
+            mine, entry = place
             token = write.fence.token if write.fence else 0
             version = 0
             if make_way(step, entry) is None:
@@ -197,19 +193,28 @@ class SqliteState:
         return self._runner.write("state.trim", lambda step: Trimmed(expire(step, limit), next_due_ms(step)))
 
 
-def _put(
-    step: Step, write: StateWrite, value: bytes, ttl_ms: int | None, max_held: int | None
-) -> Written | Mismatch | Fenced | ComityError:
-    """Store a value if nothing speaks against it; an ephemeral one up to `max_held`, None for one that is not."""
-    key = write.key.encode()
+def _place(
+    step: Step, write: StateWrite, key: bytes
+) -> tuple[SessionRow, Entry | None] | Written | Mismatch | Fenced | SessionLost:
+    """Return who writes, and what is there; the answer instead where it was written before, or may not be."""
     if (before := step.ended(Kind.STATE, write.request_id)) is not None:
         return Written(before.number, step.at_us)
     mine = acting(step, write.session)
     if isinstance(mine, SessionLost):
         return mine
     entry = entry_called(step, key)
-    if (refused := _refusal(step, write, key, entry)) is not None:
-        return refused
+    return _refusal(step, write, key, entry) or (mine, entry)
+
+
+def _put(
+    step: Step, write: StateWrite, value: bytes, ttl_ms: int | None, max_held: int | None
+) -> Written | Mismatch | Fenced | ComityError:
+    """Store a value if nothing speaks against it; an ephemeral one up to `max_held`, None for one that is not."""
+    key = write.key.encode()
+    place = _place(step, write, key)
+    if not isinstance(place, tuple):
+        return place
+    mine, entry = place
     if max_held is not None and (limit := _limit(step, mine, entry, max_held)) is not None:
         return limit
     fence = max(fence_of(step, key, entry), write.fence.token if write.fence else 0)

@@ -1,11 +1,18 @@
-"""Ways in which a record may come to be unreadable."""
+"""Ways in which a record may come to be unreadable, and that each harms nothing but the record."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
+from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.fuzz.cases import playing
+
+if TYPE_CHECKING:
+    from tests.fuzz.town import Town
 
 SEPARATORS = re.compile(rb"([\x1e\x1f])")
 _PIECES = [
@@ -65,3 +72,27 @@ def spoils(*parts: str) -> st.SearchStrategy[list[Spoil]]:
         junk=junk(),
     )
     return st.lists(one, min_size=1, max_size=3)
+
+
+class Records(Protocol):
+    """All records of a store."""
+
+    def restore(self) -> None:
+        """Make them what they were at first."""
+
+    def spoil(self, spoil: Spoil) -> None:
+        """Let that happen to one of them."""
+
+
+def harms_nothing_else(cases: int, town: Town, records: Records, *parts: str) -> None:
+    """Spoil one to three of these parts of records, so many times; raise when anything else takes harm."""
+
+    @playing(cases)
+    @given(done=spoils(*parts))
+    def check(done: list[Spoil]) -> None:
+        records.restore()
+        for each in done:
+            records.spoil(each)
+        town.check()
+
+    check()

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
 
 from comity.testing.kit import Stage
 from comity.testing.kit.rules import rule
 from comity_redis.keys import Keys, owner
 from tests.backends.redis_spaces import client_of, opener
-from tests.fuzz.cases import fuzzed, playing
-from tests.fuzz.spoiling import spoils
+from tests.fuzz.cases import fuzzed
+from tests.fuzz.spoiling import harms_nothing_else
 from tests.fuzz.town import EAST, Town
 
 if TYPE_CHECKING:
@@ -150,16 +149,7 @@ def town(redis_servers: Servers) -> Iterator[tuple[Town, Books]]:
 def test_a_spoiled_record_harms_nothing_but_itself(cases: int, town: tuple[Town, Books]) -> None:
     west, books = town
     assert len(books.records) > 100
-
-    @playing(cases)
-    @given(done=spoils("value", "name", "beside"))
-    def check(done: list[Spoil]) -> None:
-        books.restore()
-        for each in done:
-            books.spoil(each)
-        west.check()
-
-    check()
+    harms_nothing_else(cases, west, books, "value", "name", "beside")
 
 
 @rule("X7")

@@ -7,13 +7,12 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
 
 from comity.testing.kit import Stage
 from comity.testing.kit.rules import rule
 from comity_sqlite import SqliteBackend
-from tests.fuzz.cases import fuzzed, playing
-from tests.fuzz.spoiling import spoils
+from tests.fuzz.cases import fuzzed
+from tests.fuzz.spoiling import harms_nothing_else
 from tests.fuzz.town import Town
 
 if TYPE_CHECKING:
@@ -134,16 +133,7 @@ def town(tmp_path: Path) -> Iterator[tuple[Town, Books]]:
 def test_a_spoiled_row_harms_nothing_but_itself(cases: int, town: tuple[Town, Books]) -> None:
     west, books = town
     assert len(books.records) > 300
-
-    @playing(cases)
-    @given(done=spoils("text", "blob", "number"))
-    def check(done: list[Spoil]) -> None:
-        books.restore()
-        for each in done:
-            books.spoil(each)
-        west.check()
-
-    check()
+    harms_nothing_else(cases, west, books, "text", "blob", "number")
 
 
 @rule("X7")

@@ -56,6 +56,13 @@ class Shop:
         """Kill one of the workers."""
         faults.kill(self._workers.pop(chance.randrange(len(self._workers))))
 
+    def push_and_kill(self, count: int, chance: random.Random, after: int) -> None:
+        """Hand in so many tasks, and kill one of the workers once more than `after` were done meanwhile."""
+        before = self.done()
+        self.push(count)
+        until(lambda: self.done() > before + after)
+        self.kill(chance)
+
     def judged(self) -> list[str]:
         """Wait until all is done; return what is wrong with how it was done."""
         until(lambda: self.done() == len(self._pushed), within=60.0, every=0.05)
@@ -89,10 +96,7 @@ def test_what_killed_workers_had_is_done_by_others(crew: Crew, observer: comity.
     chance = random.Random(5)
     shop = Shop(crew, observer, place, 4)
     for _ in range(2):
-        before = shop.done()
-        shop.push(60)
-        until(lambda before=before: shop.done() > before + 20)  # type: ignore[misc]
-        shop.kill(chance)
+        shop.push_and_kill(60, chance, after=20)
     assert shop.judged() == []
 
 
@@ -105,10 +109,7 @@ def test_sixteen_processes_race_for_two_thousand_tasks_while_some_are_killed(
     chance = random.Random(11)
     shop = Shop(crew, observer, place, 16)
     for _ in range(8):
-        before = shop.done()
-        shop.push(250)
-        until(lambda before=before: shop.done() > before + 100)  # type: ignore[misc]
-        shop.kill(chance)
+        shop.push_and_kill(250, chance, after=100)
     assert shop.judged() == []
 
 
@@ -120,9 +121,6 @@ def test_no_task_is_lost_in_two_minutes_of_kills(crew: Crew, observer: comity.Co
     shop = Shop(crew, observer, place, 6)
     ends = time.monotonic() + 120.0
     while time.monotonic() < ends:
-        before = shop.done()
-        shop.push(SHARE)
-        until(lambda before=before: shop.done() > before)  # type: ignore[misc]
-        shop.kill(chance)
+        shop.push_and_kill(SHARE, chance, after=0)
         shop.hire(1)
     assert shop.judged() == []
