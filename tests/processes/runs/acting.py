@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -26,7 +28,7 @@ from tests.processes.runs.turns import Turns, fenced_write
 if TYPE_CHECKING:
     from tests.processes.runs.colours import Colour
 
-_ENDS = 15.0
+_ENDS = 40.0
 
 
 @attrs.frozen
@@ -85,6 +87,8 @@ async def send(actor: Any, token: int = 0) -> None:
     while process.poll() is None and time.monotonic() < ends:
         await actor.colour.pause(0.02)
     if process.returncode is None:
+        process.send_signal(signal.SIGQUIT)  # it says where it is
+        await actor.colour.pause(0.5)
         process.kill()
         process.wait()
         actor.book.note("hung", who=f"{actor.part.actor}, acting")
@@ -94,6 +98,7 @@ async def send(actor: Any, token: int = 0) -> None:
 
 def main() -> None:
     die_with_parent()
+    faulthandler.register(signal.SIGQUIT, all_threads=True)
     part, errand = json.loads(sys.argv[1]), Errand(**json.loads(sys.argv[2]))
     if part["shim"]:
         shim_clock(Path(part["folder"]))

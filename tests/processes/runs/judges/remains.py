@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tests.processes.runs.book import Violation
-from tests.processes.runs.judges.leases import TAKING
+from tests.processes.runs.judges.leases import TAKING, covers
 from tests.processes.runs.turns import NAMES
 
 if TYPE_CHECKING:
@@ -34,21 +34,26 @@ class Known:
             if call.ok and call.got.get("freed", call.got.get("back", True)):  # else it was over before
                 self._ended.setdefault(call.facts["token"], call)
 
-    def wrong(self, actor: str, token: int, note: Note) -> Call | str | None:
+    def wrong(self, actor: str, token: int, note: Note, name: str = "") -> Call | str | None:
         """Say what is wrong with something that an actor has by the store's word, None when nothing is."""
         asked = note.facts["asked"]
         ended = self._ended.get(token)
         if ended is not None:
             return ended if ended.end < asked else None
-        if token in self._had or self.asks(actor, asked, note.at):
+        if token in self._had or self.asks(actor, asked, note.at, name):
             return None
         return "a token that nobody was given"
 
-    def asks(self, actor: str, asked: int, at: int) -> bool:
-        """Tell whether an actor asks for something just then, or did so just before."""
+    def asks(self, actor: str, asked: int, at: int, name: str = "") -> bool:
+        """Tell whether an actor asks just then, or did so just before, for anything, or what overlaps a name."""
         return any(
-            call.begun < at and call.end + _SETTLED_NS > asked for call in self._by_actor[actor]
+            call.begun < at and call.end + _SETTLED_NS > asked and (not name or _is_for(call, name))
+            for call in self._by_actor[actor]
         ) or self._history.late(actor, asked - _SETTLED_NS, at)
+
+
+def _is_for(call: Call, name: str) -> bool:
+    return any(covers(each, name) or covers(name, each) for each in call.facts["names"])
 
 
 def remained(history: History) -> Iterator[Violation]:
@@ -58,11 +63,11 @@ def remained(history: History) -> Iterator[Violation]:
     for note in history.saw("inventory"):
         span = (note.facts["asked"], note.at)
         for name, token, actor in note.facts["held"]:
-            wrong = leases.wrong(actor, token, note) if name in NAMES else None
+            wrong = leases.wrong(actor, token, note, name) if name in NAMES else None
             if wrong is not None and not history.lost_data(*span):
                 yield Violation(f"{name} is held by {actor} with {token}: {wrong}", *span)
         for name, actor in note.facts["waiting"]:
-            if not leases.asks(actor, *span):
+            if not leases.asks(actor, *span, name):
                 yield Violation(f"{actor} stands in line for {name}, and does not ask for it any more", *span)
         for task, token, actor in note.facts["claimed"]:
             wrong = claims.wrong(actor, token, note) if actor != "last" else None  # who does what is left at the end

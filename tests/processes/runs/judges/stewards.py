@@ -49,7 +49,7 @@ def evicted(history: History) -> Iterator[Violation]:
     """Who is evicted is over by that step, once, keeps nothing, and is told by whom and why (S14)."""
     told: dict[str, list[Note]] = defaultdict(list)
     for note in history.saw("told"):
-        if note.facts["type"] == "session.left" and note.facts["reason"] == "evicted":
+        if note.facts["type"] == "session.left" and note.facts.get("reason") == "evicted":
             told[note.facts["why"]].append(note)
     calls = {call.facts["mark"]: call for call in history.did("evict")}
     for mark in told.keys() - calls.keys():
