@@ -113,6 +113,16 @@ def test_a_steward_evicts_a_session_with_a_reason(shell: Shell) -> None:
     assert json.loads(missing.stderr)["error"]["type"] == "NoSuchSession"
 
 
+def test_one_of_a_pool_is_had_and_told_by_name(shell: Shell) -> None:
+    ann, bob, pool = begin(shell), begin(shell), ("port:1", "port:2")
+    assert "locked port:1 (token " in shell("lock", "--any", *pool, **ann).stdout
+    assert "already locked port:1 (token " in shell("lock", "--any", *pool, **ann).stdout
+    names = [word for name in pool for word in ("--lock", name)]
+    assert shell("run", "--any", *names, "--", "sh", "-c", "echo $COMITY_LEASE_NAME", **bob).stdout == "port:2\n"
+    assert "locked port:2 (token " in shell("lock", "--any", *pool, **bob).stdout
+    assert shell("lock", "--any", "--timeout", "0", *pool, **begin(shell)).returncode == 75
+
+
 def test_run_holds_its_lock_for_the_session_and_no_longer_than_it_runs(shell: Shell) -> None:
     mine = {**begin(shell, "--id", "ann"), "COMITY_SESSION_TTL": "1"}
     with shell.connect("bob") as bob:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 _SAY_AFTER = 1.0
 
 
-def acquire(me: Coordinator, names: Sequence[str], *, timeout: float | None, quiet: bool, **how: Any) -> Lease:
-    """Acquire `names` by one lease, with `how` for ``locks.acquire`` or ``locks.acquire_all``.
+def acquire(
+    me: Coordinator, names: Sequence[str], *, timeout: float | None, quiet: bool, any_of: bool = False, **how: Any
+) -> Lease:
+    """Acquire `names` by one lease, or one of them (`any_of`), with `how` for ``locks.acquire`` and its like.
 
     Unless `quiet`, say on stderr who is in the way meanwhile.
     """
@@ -29,6 +31,8 @@ def acquire(me: Coordinator, names: Sequence[str], *, timeout: float | None, qui
     try:
         if len(names) == 1:
             return me.locks.acquire(names[0], timeout=timeout, **how)
+        if any_of:
+            return me.locks.acquire_any(names, timeout=timeout, **how)
         return me.locks.acquire_all(names, timeout=timeout, **how)
     finally:
         late.cancel()

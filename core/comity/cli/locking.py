@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LOCK_EPILOG = examples(
     "comity lock src/app.py --timeout 60\nwait in line, at most a minute: status 75 when it was not had",
     "comity lock db migrations --timeout 0\nboth at once, or neither",
+    "comity lock --any port:5000 port:5001\none of a pool: it says which",
     "comity lock src/api/\na whole folder: a name that ends in / is one on all that begin with it",
 )
 UNLOCK_EPILOG = examples(
@@ -46,6 +47,7 @@ def lock(
     timeout: Annotated[
         float | None, typer.Option(min=0, metavar="S", help="Wait at most S seconds; 0: not at all; default: for ever.")
     ] = None,
+    any_of: Annotated[bool, typer.Option("--any", help="Lock one of them, the first that is free.")] = False,
     shared: Annotated[bool, typer.Option("--shared", help="Share them with other readers.")] = False,
     priority: Annotated[int, typer.Option(help="Larger is served first.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not tell of waiting.")] = False,
@@ -53,7 +55,10 @@ def lock(
     namespace: Namespace = None,
     json: Json = False,
 ) -> None:
-    """Lock names for the session of COMITY_SESSION, all or none; it keeps them until it unlocks them or ends."""
+    """Lock names for the session of COMITY_SESSION, all or none, or one of a pool (--any).
+
+    It keeps them until it unlocks them or ends.
+    """
     from comity.cli.child import Interrupted, Signals
     from comity.errors import LockError
 
@@ -62,7 +67,8 @@ def lock(
         try:
             with at.acting(needs=_KEPT) as me:
                 quiet = quiet or at.json
-                held = _lock_all(me, names, timeout, "shared" if shared else "exclusive", priority, quiet=quiet)
+                take = _lock_any if any_of else _lock_all
+                held = take(me, names, timeout, "shared" if shared else "exclusive", priority, quiet=quiet)
         except LockError as error:
             raise typer.Exit(tell(type(error).__name__, str(error), Exit.NOT_HAD, as_json=at.json)) from None
         except Interrupted as interrupted:
@@ -72,6 +78,20 @@ def lock(
         return
     for each in held:
         out(f"{'already locked' if each.already else 'locked'} {clean(each.name)} (token {each.lease.token})")
+
+
+def _lock_any(
+    me: "Coordinator", names: list[str], timeout: float | None, mode: str, priority: int, *, quiet: bool
+) -> list[_Locked]:
+    """Return one of the names with its lease: the one that the session has already, else the first that is free."""
+    mine = me.locks.mine()
+    for name in names:
+        lease = next((lease for lease in mine if lease.mode_of(name) == mode), None)
+        if lease is not None:
+            return [_Locked(name, lease, already=True)]
+    wanted = list(dict.fromkeys(names))
+    lease = acquire(me, wanted, timeout=timeout, quiet=quiet, any_of=True, mode=mode, priority=priority, owner=_FLOW)
+    return [_Locked(lease.name, lease, already=False)]
 
 
 def _lock_all(

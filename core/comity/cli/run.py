@@ -26,6 +26,7 @@ EPILOG = (
         "comity run --lock deploy --timeout 0 -- ./deploy.sh\nonly if nobody else does: status 75 otherwise",
         "comity run --lock cache --shared -- ./read.sh\nbeside other readers",
         "comity run --lock db --lock src/api/ -- make\nboth, or neither, the second a folder with all that is in it",
+        "comity run --any --lock port:5000 --lock port:5001 -- ./serve\none of a pool; COMITY_LEASE_NAME tells which",
     )
     + "\n\nThe command finds the lease's (first) name and fencing token in COMITY_LEASE_NAME and COMITY_LEASE_TOKEN. "
     "The status is the command's own, 128+N when signal N ended it; 75 when the lease was not had; 76 when it was "
@@ -49,6 +50,7 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(min=0, metavar="S", help="Wait at most S seconds; 0: not at all; default: for ever.")
     ] = None,
+    any_of: Annotated[bool, typer.Option("--any", help="Hold one of several, the first that is free.")] = False,
     shared: Annotated[bool, typer.Option("--shared", help="Share it with other readers.")] = False,
     priority: Annotated[int, typer.Option(help="Larger is served first.")] = 0,
     strategy: Annotated[
@@ -85,7 +87,7 @@ def run(
                         "ttl": ttl,
                         **({"strategy": strategy} if strategy else {}),
                     }
-                    lease = acquire(me, names, timeout=timeout, quiet=quiet or at.json, **how)
+                    lease = acquire(me, names, timeout=timeout, quiet=quiet or at.json, any_of=any_of, **how)
                 except (LockError, SessionError) as error:
                     raise typer.Exit(tell(type(error).__name__, str(error), Exit.NOT_HAD, as_json=at.json)) from None
                 signals.keep()
