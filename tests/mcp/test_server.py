@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shlex
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from mcp import Client
 
 import comity
-from comity_guard import naming
+from comity_guard import naming, processes
 from comity_mcp.identity import Identity
 from comity_mcp.server import INSTRUCTIONS, build
 
@@ -171,3 +176,34 @@ def test_a_store_that_is_away_is_told_and_not_a_crash(tmp_path: Path) -> None:
     answer = asyncio.run(perform())
     assert answer.is_error
     assert "did not answer" in answer.content[0].text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leaves_the_pipe", [False, True])
+def test_the_server_ends_with_its_client_also_when_somebody_else_has_the_pipe(
+    tmp_path: Path, leaves_the_pipe: bool
+) -> None:
+    environ = {**os.environ, "COMITY_URL": f"sqlite:///{tmp_path}/comity.db", "COMITY_NAMESPACE": "x"}
+    reading, writing = os.pipe()
+    # The shell is the client; it tells the server's process id, and lives on beside it.
+    command = [sys.executable, "-P", "-m", "comity.cli", "mcp"]
+    script = f"exec 3<&0; {shlex.join(command)} <&3 3<&- & echo $!; wait"
+    client = subprocess.Popen(["sh", "-c", script], stdin=reading, stdout=subprocess.PIPE, env=environ, text=True)
+    os.close(reading)
+    assert client.stdout is not None
+    server = int(client.stdout.readline())
+    os.write(writing, b'{"jsonrpc": "2.0", "id": 7, "method": "ping"}\n')
+    assert json.loads(client.stdout.readline())["id"] == 7
+    if leaves_the_pipe:
+        client.kill()
+    else:
+        os.close(writing)
+    deadline = time.monotonic() + 15
+    while processes.runs(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    client.kill()
+    client.wait()
+    client.stdout.close()
+    if leaves_the_pipe:
+        os.close(writing)
