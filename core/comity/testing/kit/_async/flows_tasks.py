@@ -126,8 +126,9 @@ class AsyncTaskFlows(AsyncFlowTests):
 
     @rule("T4")
     async def test_a_claim_is_lost_with_its_session(self, stage: AsyncFlowStage) -> None:
-        ann, bob = await stage.join("ann", **SHORT), await stage.join("bob", **SHORT)
+        bob = await stage.join("bob")
         task = await bob.tasks.push("work")
+        ann = await stage.join("ann", **SHORT)
         claim = await claimed(ann)
         losses: list[ClaimLost] = []
         claim.on_lost(losses.append)

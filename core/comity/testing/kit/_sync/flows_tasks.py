@@ -128,8 +128,9 @@ class TaskFlows(FlowTests):
 
     @rule("T4")
     def test_a_claim_is_lost_with_its_session(self, stage: FlowStage) -> None:
-        ann, bob = stage.join("ann", **SHORT), stage.join("bob", **SHORT)
+        bob = stage.join("bob")
         task = bob.tasks.push("work")
+        ann = stage.join("ann", **SHORT)
         claim = claimed(ann)
         losses: list[ClaimLost] = []
         claim.on_lost(losses.append)
