@@ -77,7 +77,7 @@ class Holdings:
         self._leases: dict[str, LeaseState] = {}
         self._adopted: set[str] = set()
         self._waiters: dict[str, Waiter] = {}
-        self._early: OrderedDict[str, Granted] = OrderedDict()
+        self._early: OrderedDict[str, Granted | None] = OrderedDict()
         self._early_losses: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self.hints = Hints()
         """Who waits for something else than a grant."""
@@ -142,8 +142,9 @@ class Holdings:
         waiter = Waiter(flag, now)
         with self._guard:
             self._waiters[request_id] = waiter
+            told = request_id in self._early
             waiter.granted = self._early.pop(request_id, None)
-        if waiter.granted is not None:
+        if told:
             flag.set()
         return waiter
 
@@ -166,8 +167,7 @@ class Holdings:
         with self._guard:
             waiter = self._waiters.get(request_id)
             if waiter is None:
-                if granted is not None:
-                    _remember(self._early, request_id, granted)
+                _remember(self._early, request_id, granted)
                 return
             waiter.granted = granted
         waiter.flag.set()

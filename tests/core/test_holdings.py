@@ -24,6 +24,15 @@ def test_a_wake_up_that_comes_before_the_wait_is_registered_counts() -> None:
     assert waiter.granted == Granted(7)
 
 
+@rule("L6")
+def test_a_wake_up_that_only_says_to_ask_again_counts_as_well_before_the_wait_is_registered() -> None:
+    holdings, flag = Holdings(), threading.Event()
+    holdings.grant("r1", None)  # as where replicas are to confirm what is granted
+    waiter = holdings.await_grant("r1", flag, 0.0)
+    assert flag.is_set()
+    assert waiter.granted is None
+
+
 def test_a_wait_that_nobody_told_anything_sleeps() -> None:
     holdings, flag = Holdings(), threading.Event()
     holdings.grant("another", Granted(7))

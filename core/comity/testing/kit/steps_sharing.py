@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from itertools import pairwise
+
 import attrs
 import pytest
 
@@ -118,21 +121,36 @@ class SharingSteps(StepTests):
     @rule("S13", "L6")
     def test_a_place_in_line_is_kept_by_asking_and_lost_without(self, stage: Stage) -> None:
         ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
-        held = stage.hold(bob)
-        asking, silent = stage.wait(ann, place_ms=PLACE_MS), stage.wait(ann, place_ms=PLACE_MS)
-        behind = stage.wait(cid)
-        assert stage.queue() == [asking.request_id, silent.request_id, behind.request_id]
-
-        def only_the_silent_one_is_gone() -> bool:
-            assert isinstance(stage.acquire(asking), Queued)
-            return silent.request_id not in stage.queue()
-
-        assert stage.until(only_the_silent_one_is_gone) > PLACE_MS / 2000
-        assert stage.queue() == [asking.request_id, behind.request_id]
-        assert [waiting.request_id for waiting in stage.own(ann).waiting] == [asking.request_id]
-        assert stage.release(held)
-        assert stage.holding() == [asking.request_id]
+        assert any(self.asks_in_time(stage, f"lock {number}", ann, bob, cid) for number in range(5)), "too slow"
         assert stage.told("lock.lost") == []
+
+    def asks_in_time(self, stage: Stage, name: str, ann: SessionRef, bob: SessionRef, cid: SessionRef) -> bool:
+        """Play that, and say whether by the store's clock each asking came in time: otherwise it shows nothing."""
+        held, begun = stage.hold(bob, name), time.monotonic()
+        asking = stage.request(ann, name, wait=True, place_ms=PLACE_MS)
+        answers = [stage.acquire(asking)]
+        silent, behind = stage.wait(ann, name, place_ms=PLACE_MS), stage.wait(cid, name)
+        lines = [stage.queue(name)]
+
+        def the_silent_one_is_gone() -> bool:
+            answers.append(stage.acquire(asking))
+            lines.append(stage.queue(name))
+            return silent.request_id not in lines[-1]
+
+        stage.until(the_silent_one_is_gone)
+        took = time.monotonic() - begun
+        waiting = [contender.request_id for contender in stage.own(ann).waiting]
+        assert stage.release(held)
+        holding = stage.holding(name)
+        answers.append(stage.acquire(asking))
+        if any(after.at_us - before.at_us >= PLACE_MS * 1000 for before, after in pairwise(answers)):
+            return False
+        assert [type(answer) for answer in answers] == [Queued] * (len(answers) - 1) + [Granted]
+        assert lines[0] == [asking.request_id, silent.request_id, behind.request_id]
+        assert lines[-1] == [asking.request_id, behind.request_id]
+        assert waiting == holding == [asking.request_id]
+        assert took > PLACE_MS / 2000
+        return True
 
     @rule("S13", "X4")
     def test_a_request_that_lost_its_place_is_over(self, stage: Stage) -> None:
