@@ -46,8 +46,8 @@ class TestConfirmedByReplicas(StepContract):
     def test_its_wake_up_tells_which_it_got(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
         ear = stage.listener(bob)
-        held = {name: stage.hold(ann, name) for name in "ab"}
-        waiting = stage.wait(bob, "ab", any_of=True, listener=ear.address)
+        held = {name: stage.hold(ann, name) for name in ("a", "b")}
+        waiting = stage.wait(bob, held, any_of=True, listener=ear.address)
         stage.release(held["b"])
         wake = stage.hears(ear, WakeKind.GRANTED)
         assert (wake.request_id, wake.name, wake.granted) == (waiting.request_id, "b", None)

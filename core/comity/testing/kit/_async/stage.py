@@ -54,19 +54,24 @@ class AsyncFlowStage:
         interceptors = [faults, *options.pop("interceptors", ())]
         deadline = options.pop("deadline", None)
         coordinator = await aconnect(backend, agent_id=agent_id, interceptors=interceptors, **options)
-        if deadline is not None:
-            coordinator._space.seam.deadline = deadline  # noqa: SLF001
-        return self._keep(coordinator, faults)
+        return self._keep(coordinator, faults, deadline)
 
     async def attach(self, handle: str, **options: Any) -> AsyncCoordinator:
-        """Act for a session from one more coordinator, on a backend and with faults of its own, as another process."""
-        faults = Faults()
+        """Act for a session from one more coordinator, on a backend and with faults of its own, as another process.
+
+        A short `deadline` is as for `join`, unless replies are lost already while it attaches (`lose`).
+        """
+        faults, deadline = Faults(), None
         if "lose" in options:
             faults.lose_replies(options.pop("lose"), times=None)
+        else:
+            deadline = options.pop("deadline", None)
         coordinator = await aattach(self.backend(), handle, interceptors=[faults], **options)
-        return self._keep(coordinator, faults)
+        return self._keep(coordinator, faults, deadline)
 
-    def _keep(self, coordinator: AsyncCoordinator, faults: Faults) -> AsyncCoordinator:
+    def _keep(self, coordinator: AsyncCoordinator, faults: Faults, deadline: float | None) -> AsyncCoordinator:
+        if deadline is not None:
+            coordinator._space.seam.deadline = deadline  # noqa: SLF001
         self._coordinators.append(coordinator)
         self._faults[id(coordinator)] = faults
         return coordinator

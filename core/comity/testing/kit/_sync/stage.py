@@ -56,19 +56,24 @@ class FlowStage:
         interceptors = [faults, *options.pop("interceptors", ())]
         deadline = options.pop("deadline", None)
         coordinator = connect(backend, agent_id=agent_id, interceptors=interceptors, **options)
-        if deadline is not None:
-            coordinator._space.seam.deadline = deadline  # noqa: SLF001
-        return self._keep(coordinator, faults)
+        return self._keep(coordinator, faults, deadline)
 
     def attach(self, handle: str, **options: Any) -> Coordinator:
-        """Act for a session from one more coordinator, on a backend and with faults of its own, as another process."""
-        faults = Faults()
+        """Act for a session from one more coordinator, on a backend and with faults of its own, as another process.
+
+        A short `deadline` is as for `join`, unless replies are lost already while it attaches (`lose`).
+        """
+        faults, deadline = Faults(), None
         if "lose" in options:
             faults.lose_replies(options.pop("lose"), times=None)
+        else:
+            deadline = options.pop("deadline", None)
         coordinator = attach(self.backend(), handle, interceptors=[faults], **options)
-        return self._keep(coordinator, faults)
+        return self._keep(coordinator, faults, deadline)
 
-    def _keep(self, coordinator: Coordinator, faults: Faults) -> Coordinator:
+    def _keep(self, coordinator: Coordinator, faults: Faults, deadline: float | None) -> Coordinator:
+        if deadline is not None:
+            coordinator._space.seam.deadline = deadline  # noqa: SLF001
         self._coordinators.append(coordinator)
         self._faults[id(coordinator)] = faults
         return coordinator
