@@ -22,19 +22,34 @@ class Call:
         self._connection = connection
         self._delivered: list[str] = []
 
-    def ask(self, report: Report, seconds: float, op: str = "event") -> Reply:
+    def ask(self, report: Report, seconds: float) -> Reply:
         """Tell the host of an event and return its reply. Raises OSError or ValueError when there is none."""
-        reply: Any = self._answered({"v": VERSION, "op": op, "report": report}, seconds)
+        self._connection.settimeout(seconds)
+        self._send({"v": VERSION, "op": "event", "report": report})
+        return self.reply()
+
+    def wait_for_mail(self, report: Report) -> None:
+        """Ask for the mail of an idle session: the `reply` comes when there is some; `select` waits for it."""
+        self._send({"v": VERSION, "op": "wait", "report": report})
+
+    def fileno(self) -> int:
+        """Return what ``select`` takes."""
+        found: int = self._connection.fileno()
+        return found
+
+    def reply(self) -> Reply:
+        """Read the reply to what was asked. Raises OSError or ValueError when there is none."""
+        reply: Any = self._read()
         self._delivered = [str(each) for each in reply.get("delivered", [])]
         return reply  # type: ignore[no-any-return] # as far as its parts are read
 
     def greet(self, seconds: float) -> None:
         """See whether the host answers. Raises OSError or ValueError when it does not."""
-        self._answered({"v": VERSION, "op": "hello"}, seconds)
-
-    def _answered(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
         self._connection.settimeout(seconds)
-        self._send(message)
+        self._send({"v": VERSION, "op": "hello"})
+        self._read()
+
+    def _read(self) -> dict[str, Any]:
         line = b""
         while not line.endswith(b"\n"):  # nothing follows an answer before the next question
             part = self._connection.recv(65_536)

@@ -229,13 +229,17 @@ def _was_killed(at: Meeting, report: Report) -> bool:
 
 def _wait(report: Report, environ: Mapping[str, str]) -> int:
     """Wait until there is mail for an idle session: told on standard error with the status that wakes it."""
-    from comity_guard import waker
+    from comity_guard import calls, elsewhere, waker
 
     url = meeting.store_url(dict(environ))
-    for namespace, part in _by_namespace(report, url):
-        at = meeting.meeting(url, namespace)
-        return waker.wait(lambda at=at, part=part: _call(at, part), part)  # type: ignore[misc] # their values now
-    return 0
+    ((namespace, part),) = _by_namespace(report, url)  # it is about no files
+    at = meeting.meeting(url, namespace)
+    others = [
+        (call, other)
+        for place, other in elsewhere.seats(report, at.folder, {at.key})
+        if other["kind"] != Kind.END and (call := calls.reach(place)) is not None
+    ]
+    return waker.wait(lambda: _call(at, part), part, others)
 
 
 def _log(client: str, error: BaseException) -> None:

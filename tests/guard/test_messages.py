@@ -110,7 +110,11 @@ def test_messages_come_from_every_repository_in_which_a_session_has_edited(machi
         shown = ann.hook("UserPromptSubmit", prompt="x").context
         assert "| from here" in shown
         assert "| from afar" in shown
-    assert ann.hook("UserPromptSubmit", prompt="x").context == ""
+        assert ann.hook("Stop", stop_hook_active=False).context == ""
+        process = waiting(ann)
+        other.signals.send(to, "message", {"text": "wake up"})
+        status, said = woken(process)
+        assert (status, "| wake up" in said) == (2, True)
 
 
 def test_what_is_too_much_at_once_is_shown_next_time(machine: Machine) -> None:
