@@ -325,6 +325,13 @@ def test_a_name_is_not_free_while_one_has_it_that_was_stopped_and_never_knew() -
     assert list(JUDGES["no lock is free while somebody waits"](history([*parts, later])))
 
 
+def test_a_lease_that_another_process_of_the_session_gave_back_is_refused_from_then_on() -> None:
+    early, late = guard(1.5, 1.0, 0), guard(2.5, 1.0, 0)
+    ended = call("release_for", 2.0, 2.1, token=int(1.0 * US), got={"freed": True})
+    assert list(JUDGES["who keeps a lease is not refused"](history([*lease(1.0, 3.0), ended, early])))
+    assert list(JUDGES["who keeps a lease is not refused"](history([*lease(1.0, 3.0), ended, late]))) == []
+
+
 def test_an_area_is_not_free_while_one_has_something_in_it() -> None:
     area = [*lease(1.0, 1.5, names=["x/"]), *lease(2.0, 3.0, actor="a2", asked=1.2, names=["x/"])]
     below = lease(1.1, 1.99, actor="a3", names=["x/y"], mode="shared")

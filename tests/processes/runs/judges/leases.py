@@ -150,13 +150,13 @@ def register(folder: Path) -> Iterator[Violation]:
 
 
 def refused(history: History) -> Iterator[Violation]:
-    """Nobody who kept a lease to its end was refused by what it guards, by token or by lease."""
-    kept = {hold.token for hold in holds(history) if hold.kept}
+    """Nobody who kept a lease to its end was refused before that by what it guards, by token or by lease."""
+    kept = {hold.token: hold.proven_ns for hold in holds(history) if hold.kept}
     for note in history.saw("wrote"):
-        if note.facts["token"] in kept and not note.facts["taken"]:
+        if note.at <= kept.get(note.facts["token"], 0) and not note.facts["taken"]:
             yield Violation(f"{note.actor} kept its lease and was refused: {note.facts}", note.at, note.at)
     for call in history.did("guard"):
-        if call.facts["token"] in kept and call.ok and not call.got["version"]:
+        if call.end <= kept.get(call.facts["token"], 0) and call.ok and not call.got["version"]:
             yield Violation(f"{call} although it kept its lease", call.begun, call.end)
 
 
