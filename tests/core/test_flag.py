@@ -75,6 +75,18 @@ def test_an_interrupt_anywhere_in_a_call_leaves_the_flag_as_good_as_new(call: Ca
     assert place > 1
 
 
+def test_a_signal_handler_may_set_it_anywhere_in_a_wait() -> None:
+    interrupt, place = Interrupt(0), 0
+    while interrupt.where or not place:
+        flag = Flag()
+        with Interrupt(place, flag.set) as interrupt:
+            found = flag.wait(0.001)
+        assert flag.is_set or not interrupt.where
+        assert not found or interrupt.where
+        place += 1
+    assert place > 3
+
+
 def test_everybody_who_waits_is_woken() -> None:
     flag = Flag()
     with ThreadPoolExecutor(4) as others:

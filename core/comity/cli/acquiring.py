@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from comity.cli.screen import clean, err
 from comity.errors import ComityError
+from comity.flag import Flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ class Renewing:
     def __init__(self, lease: Lease, seconds: float) -> None:
         """Take a lease that was acquired with a ttl of so many seconds."""
         self._lease, self._seconds = lease, seconds
-        self._left = threading.Event()
+        self._left = Flag()
         self._thread = threading.Thread(target=self._loop, name="comity-renewing", daemon=True)
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType, FrameType
 
 _LOOKS = frozenset(
@@ -26,11 +27,18 @@ left to the garbage collector, which says so."""
 _codes: dict[CodeType, bytes] = {}
 
 
-class Interrupt:
-    """Raises KeyboardInterrupt at the place of that number, from 0, in this thread, while it is entered."""
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
-    def __init__(self, place: int) -> None:
-        self._left = place
+
+class Interrupt:
+    """Raises KeyboardInterrupt at the place of that number, from 0, in this thread, while it is entered.
+
+    Or calls `handler` there, as another signal would.
+    """
+
+    def __init__(self, place: int, handler: Callable[[], object] = _interrupt) -> None:
+        self._left, self._handler = place, handler
         self._last: dict[FrameType, int] = {}
         self.where = ""
         """The place, as file, line and function; empty when so many were not passed."""
@@ -61,7 +69,8 @@ class Interrupt:
                 if self._left < 0:
                     self.where = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}"
                     sys.settrace(None)
-                    raise KeyboardInterrupt
+                    self._handler()
+                    return None
         elif event == "return":
             self._last.pop(frame, None)
         return self._step

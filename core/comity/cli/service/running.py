@@ -6,7 +6,6 @@ import contextlib
 import logging
 import signal
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +13,7 @@ from comity.cli.exits import Exit
 from comity.cli.screen import clean, err
 from comity.cli.service.process import Place, Started
 from comity.errors import SessionError
+from comity.flag import Flag
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -50,7 +50,7 @@ class _Asked:
     """Which signal asked this process to stop. A context manager of the main thread."""
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        self.flag = Flag()  # a `threading.Event` cannot be set from a handler while the same thread waits for it
         self.by = ""
         self._old: dict[int, object] = {}
 
@@ -66,7 +66,7 @@ class _Asked:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler's signature
         self.by = signal.Signals(number).name
-        self.event.set()
+        self.flag.set()
 
 
 class _Word:
@@ -99,7 +99,7 @@ def serve(me: Coordinator) -> Exit:
             leads = service.start()
             where = f"namespace {me.namespace} of {me.backend.url}"
             err(f"comity: {clean(me.agent_id)} {'leads' if leads else 'stands by in'} {clean(where)}")
-            while not asked.event.wait(_LOOK) and not service.wait(0):
+            while not asked.flag.wait(_LOOK) and not service.wait(0):
                 word.keep()
             service.stop(reason=f"its process got {asked.by}" if asked.by else "stopped")
         finally:
