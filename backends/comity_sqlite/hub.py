@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_guard = threading.Lock()
+_guard = threading.RLock()
 _hubs: weakref.WeakValueDictionary[tuple[int, Path], Hub] = weakref.WeakValueDictionary()
 
 
@@ -29,7 +29,7 @@ class Hub:
         self.writer = threading.RLock()
         self.write_back_at = LOG_LIMIT
         self._bells: weakref.WeakSet[Bell] = weakref.WeakSet()
-        self._bells_guard = threading.Lock()
+        self._bells_guard = threading.RLock()
 
     def add(self, bell: Bell) -> None:
         """Ring `bell` from now on."""
@@ -68,7 +68,7 @@ def hub_of(path: Path) -> Hub:
 
 def _after_fork() -> None:
     global _guard  # noqa: PLW0603 - another thread may have held it when the process forked
-    _guard = threading.Lock()
+    _guard = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -16,7 +16,7 @@ class Alarm:
 
     def __init__(self, ring: Callable[[], None], now: Callable[[], float]) -> None:
         self._ring, self._now = ring, now
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._off: Flag | None = None
         self._at = 0.0
 

@@ -24,7 +24,7 @@ class Calls:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._waits = self._blocks = 0
         self._owed = False
         self._sent_at = float("-inf")

@@ -59,7 +59,7 @@ class ClaimState:
         self._lost: str | None = None
         self._ended = False
         self._callbacks: list[Callable[[ClaimLost], object]] = []
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
 
     @property
     def id(self) -> str:
@@ -174,7 +174,7 @@ class Claims:
     """The claims and the waits for one of one coordinator (any thread)."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._claims: dict[str, ClaimState] = {}
         self._waiting: dict[str, Settable] = {}
         self._early: dict[str, None] = {}

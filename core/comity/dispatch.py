@@ -65,7 +65,7 @@ class Dispatcher:
         self._name = name
         # Its put() neither blocks nor deadlocks when a finalizer or signal handler submits.
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._closed = False

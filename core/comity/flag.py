@@ -3,7 +3,8 @@
 `threading.Event` and `threading.Condition` take and give back their lock in lines of Python, so a KeyboardInterrupt
 that comes between two of them leaves it taken, and whoever uses it next waits for ever (bpo-29988). Only a ``with``
 on a lock of C itself, and calls of C, are whole. So where the main thread may come by there is no Event and no
-Condition.
+Condition, and every guard is an RLock: a signal handler that closes the coordinator may be called by the thread that
+has one.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Given:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._reader: object = None
         self._upto = self._turn = 0
         self._open: dict[int, float] = {}

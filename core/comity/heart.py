@@ -49,7 +49,7 @@ class Heart:
     def __init__(self, session: OwnSession, *, rejoin: bool, rejoined: Callable[[SessionRef], str]) -> None:
         self._session = session
         self._rejoin, self._rejoined = rejoin, rejoined
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._wake = Flag()
         self._poked = self._stopped = self._rejoin_now = self._asking = False
         self._alarm = Alarm(self._rung, session.now)

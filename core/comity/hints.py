@@ -14,7 +14,7 @@ class Hints:
     """Flags to be set by wake-ups of a kind, and of a name where the kind has names (any thread)."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._flags: dict[tuple[WakeKind, str], list[Settable]] = {}
 
     def add(self, flag: Settable, kind: WakeKind, name: str = "") -> None:

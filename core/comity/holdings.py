@@ -73,7 +73,7 @@ class Holdings:
     """The leases and waits of one coordinator (any thread)."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._leases: dict[str, LeaseState] = {}
         self._adopted: set[str] = set()
         self._waiters: dict[str, Waiter] = {}

@@ -74,7 +74,7 @@ class LeaseState:
         self._lost: str | None = None
         self._ended = False
         self._callbacks: list[Callable[[LockLost], object]] = []
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
 
     @property
     def lost(self) -> bool:

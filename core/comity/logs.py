@@ -16,7 +16,7 @@ from typing import Any
 _stdlib = logging.getLogger("comity")
 _stdlib.addHandler(logging.NullHandler())
 
-_guard = threading.Lock()
+_guard = threading.RLock()
 corrupt_counts: Counter[str] = Counter()
 """How many unreadable records were skipped, by kind; shown by ``comity doctor``."""
 _MAX_REMEMBERED = 1000

@@ -31,7 +31,7 @@ class Peers:
 
     def __init__(self, session: OwnSession, open_watch: Callable[[], Watch]) -> None:
         self._session, self._open_watch = session, open_watch
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._joined: list[Callable[[SessionInfo], object]] = []
         self._left: list[Callable[[SessionInfo, str], object]] = []
         self._watch: Watch | None = None

@@ -107,7 +107,7 @@ class PluginHost:
         self._registry = Registry(settings, plugins, strategies or {})
         self._own_dispatcher = dispatcher is None
         self._dispatcher = Dispatcher() if dispatcher is None else dispatcher
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._tallies: dict[tuple[str, str], _Tally] = {}
         self._implementations = {hook: self._registry.implementations(hook) for hook in HOOKS}
         self.wants_peers: bool = any(self._implementations[hook] for hook in PEER_HOOKS)

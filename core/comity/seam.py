@@ -49,7 +49,7 @@ class Unsettled:
     """The steps whose outcome is unknown and that must still be answered (any thread)."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._open: dict[int, Op[object]] = {}
 
     def add(self, op: Op[object]) -> None:

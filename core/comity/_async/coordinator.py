@@ -94,7 +94,7 @@ class AsyncCoordinator:
         self._session = session
         self._owns_backend = owns_backend
         self._open: weakref.WeakSet[Closable] = weakref.WeakSet()
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()
         self._ended = False
         self._service: AsyncBackgroundService | None = None
         self._peers = Peers(session, self._open_watch)

@@ -24,7 +24,7 @@ class AsyncSessions:
 
     def __init__(self, space: AsyncSpace, track: Callable[[AsyncWatch], None], peers: Peers) -> None:
         self._space, self._track, self._peers = space, track, peers
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._version: int | None = None
         self._epoch = 0
         self._members: tuple[SessionInfo, ...] = ()

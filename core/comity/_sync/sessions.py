@@ -26,7 +26,7 @@ class Sessions:
 
     def __init__(self, space: Space, track: Callable[[Watch], None], peers: Peers) -> None:
         self._space, self._track, self._peers = space, track, peers
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._version: int | None = None
         self._epoch = 0
         self._members: tuple[SessionInfo, ...] = ()

@@ -55,7 +55,7 @@ class AsyncBackgroundService:
         self._space = coordinator._space  # noqa: SLF001 - a part of it, made apart
         self._given = check_jobs(jobs, BUILT_IN)
         self._offered: list[Job] | None = None
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._beside: AsyncBeside | None = None
         self._election: AsyncElection | None = None
         self._lease: AsyncLease | None = None

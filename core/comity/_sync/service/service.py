@@ -57,7 +57,7 @@ class BackgroundService:
         self._space = coordinator._space  # noqa: SLF001 - a part of it, made apart
         self._given = check_jobs(jobs, BUILT_IN)
         self._offered: list[Job] | None = None
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._beside: Beside | None = None
         self._election: Election | None = None
         self._lease: Lease | None = None

@@ -91,6 +91,15 @@ class InterruptedFlows(FlowTests):
                 return
         pytest.fail("the call never ended")
 
+    @rule("X9")
+    def test_a_signal_handler_may_close_what_is_just_being_closed(self, stage: FlowStage) -> None:
+        bob = stage.join("bob")
+        for place in range(2, 25, 7):  # then its steps begin
+            ann = stage.join("ann")
+            with Interrupt(place, ann.close) as interrupt:
+                ann.close()
+            assert bob.sessions.get("ann") is None, interrupt.where
+
     @rule("X5", "L4")
     def test_an_interrupted_release_can_be_repeated(self, stage: FlowStage) -> None:
         ann, bob = stage.join("ann"), stage.join("bob")
