@@ -25,7 +25,8 @@ class Calls:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._guard = threading.RLock()
-        self._waits = self._blocks = 0
+        self._waits: set[object] = set()
+        self._blocks = 0
         self._owed = False
         self._sent_at = float("-inf")
         self._idle: list[Settable] = []
@@ -41,7 +42,7 @@ class Calls:
     @property
     def owed(self) -> bool:
         """Whether the next look at the session must be a heartbeat: something is under way, or was called since."""
-        return self._owed or self._waits > 0 or self._blocks > 0
+        return self._owed or bool(self._waits) or self._blocks > 0
 
     def beaten(self, at: float) -> None:
         """A heartbeat is sent at `at` for all that was called so far."""
@@ -54,13 +55,14 @@ class Calls:
     @contextlib.contextmanager
     def waiting(self) -> Generator[None]:
         """Count a call that may wait for long."""
-        with self._guard:
-            self._waits += 1
+        mine = object()  # not a count: an interrupt may come before it is counted or after
         try:
+            with self._guard:
+                self._waits.add(mine)
             yield
         finally:
             with self._guard:
-                self._waits -= 1
+                self._waits.discard(mine)
                 idle = [] if self._waits else self._idle[:]
                 del self._idle[: len(idle)]
             for flag in idle:
@@ -79,7 +81,7 @@ class Calls:
     def tell_idle(self, flag: Settable) -> bool:
         """Set `flag` once nobody waits; True when nobody does."""
         with self._guard:
-            if self._waits == 0:
+            if not self._waits:
                 return True
             self._idle.append(flag)
             return False
