@@ -305,6 +305,9 @@ def test_a_judge_finds_what_is_wrong(name: str, parts: list[Any]) -> None:
 def test_what_is_excused_is_not_found() -> None:
     lost = [put(1, 0, 10, "a"), put(2, 10, 20, "b"), put(2, 10, 21, "c")]
     assert list(JUDGES["compare-and-set is linearizable"](history([*lost, strike(Kind.FLUSHALL, 2, 2)]))) == []
+    unseen = WRONG["changes of keys are seen once"][0]
+    over = [strike(Kind.FAIL_OVER, 2.5, 3)]
+    assert list(JUDGES["changes of keys are seen once"](history([*unseen, *over]))) == []
     gone = [
         told("joined", 1, "a3"),
         strike(Kind.FLUSHALL, 1.5, 1.6),

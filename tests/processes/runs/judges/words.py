@@ -77,10 +77,10 @@ def delivered(history: History) -> Iterator[Violation]:
 
 def changed(history: History) -> Iterator[Violation]:
     """A watch of keys tells every version once, in order, or begins anew with a snapshot (K3)."""
-    made: dict[str, list[int]] = defaultdict(list)
+    made: dict[str, list[Call]] = defaultdict(list)
     for call in history.did("put"):
         if "version" in call.got:
-            made[call.facts["key"]].append(call.got["version"])
+            made[call.facts["key"]].append(call)
     seen: dict[str, list[Note]] = defaultdict(list)
     for note in (*history.saw("keys"), *history.saw("key")):
         seen[note.facts["which"]].append(note)
@@ -93,7 +93,8 @@ def changed(history: History) -> Iterator[Violation]:
             key, version = note.facts["key"], note.facts["version"]
             before = last.get(key)
             if before is not None:
-                missed = [each for each in made[key] if before < each < version]
+                between = [call for call in made[key] if before < call.got["version"] < version]
+                missed = [call.got["version"] for call in between if not history.lost_data(call.begun, note.at)]
                 if version <= before or (before and missed):
                     yield Violation(f"{which} saw {key} {version} after {before}, without {missed}", note.at, note.at)
             last[key] = version
