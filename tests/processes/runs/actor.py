@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import json
+import math
 import os
 import random
 import signal
@@ -22,6 +23,7 @@ import attrs
 
 import comity
 from comity.backends import open_backend
+from comity.flag import Flag
 from tests.processes import forking
 from tests.processes.runs import acting
 from tests.processes.runs.book import Book
@@ -186,11 +188,11 @@ class Actor(Turns, Sharing, Handing, Following, Leads, Steering):
 
 def fork_on_demand(actor: Actor) -> None:
     """Fork whenever SIGUSR2 comes, beside whatever the main thread is doing."""
-    asked = threading.Event()
+    asked = Flag()
     signal.signal(signal.SIGUSR2, lambda *_: asked.set())
 
     def loop() -> None:
-        while asked.wait():
+        while asked.wait(math.inf):
             asked.clear()
             me = actor.me
             if me is not None:
