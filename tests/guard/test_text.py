@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -66,5 +67,6 @@ def test_a_hook_that_asks_imports_nothing_that_is_slow_to_import() -> None:
         "contextlib",
     }
     code = f"import sys; before = set(sys.modules); import {parts}; print(*set(sys.modules) - before)"
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # without `site` nobody else says where packages are
+    done = subprocess.run([sys.executable, "-S", "-c", code], env=env, capture_output=True, text=True, check=True)
     assert not heavy & set(done.stdout.split())

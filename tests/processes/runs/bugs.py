@@ -188,7 +188,7 @@ def raw_error() -> None:
     Seam._pause = pause  # type: ignore[method-assign]
 
 
-_HANDS_ON = ("== 0 then\n      if is_within and alone", ">= 0 then\n      if is_within and alone")
+_HANDS_ON = ("if plain and line[1] then", "if plain and line[0] then")
 _NEXT = "math.max(last + 1, now_us)"
 _LEFT = "publish('session.left', departed"
 _LEFT_TWICE = (
