@@ -6,13 +6,14 @@ import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fakeredis
+import pytest
 
 from comity.testing.kit import Stage
 from comity_fakeredis import FakeRedisBackend
 from comity_fakeredis.servers import named_server
 from comity_redis import RedisBackend
 from comity_redis.keys import Keys
-from tests.servers import REDIS_VERSIONS
+from tests.servers import DEFAULT_VERSION, REDIS_VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from comity.testing.kit.stage import MakeBackend
     from tests.servers import Server, Servers
 
-KINDS = ("fakeredis", *REDIS_VERSIONS)
+KINDS = (
+    "fakeredis",
+    DEFAULT_VERSION,
+    *(pytest.param(version, marks=pytest.mark.slow) for version in REDIS_VERSIONS if version != DEFAULT_VERSION),
+)
+"""One server in the default run, every version in the slow one; what all of them promise is in ``tests/steps``."""
 _NAME = "spaces"
 
 

@@ -29,7 +29,7 @@ PARTS = {
     "tasks": (*SESSIONS, *TASKS, "take_back", "try_again", "remove_task", "trim_tasks", "read_ends", "page_through"),
 }
 """Rules to be played among themselves besides: each then comes often enough to meet the others."""
-QUICKLY = [("fakeredis", 4), ("redis 7.0", 24), ("sqlite", 24)]
+QUICKLY = [("fakeredis", 4), ("redis 7.0", 16), ("sqlite", 16)]
 AT_LENGTH = [
     ("fakeredis", THOROUGH // 5),
     ("redis 6.2", THOROUGH),
