@@ -184,8 +184,10 @@ class Heart:
         sent = session.now()
         try:
             beat = self._ask(ref, sent)
-        except BackendUnavailable:
-            session.heartbeat_failed()
+        except ComityError as error:
+            if isinstance(error, BackendUnavailable):
+                session.heartbeat_failed()
+            # Whatever it was, also a backend that was closed by whoever gave it: not again at once.
             self._schedule(random.uniform(0.5, 1.0) * min(max(interval / 4, _SHORTEST_RETRY), _LONGEST_RETRY))
             raise
         changed = session.absorb(ref, beat, sent)
