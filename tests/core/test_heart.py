@@ -26,7 +26,7 @@ def test_a_backend_that_was_closed_under_a_session_keeps_no_thread_busy(monkeypa
             raise Closed("this backend")
 
         monkeypatch.setattr(backend.presence, "heartbeat", closed)
-        me._heart.poke()  # noqa: SLF001
-        me._heart.thread.join(0.3)  # type: ignore[union-attr]  # noqa: SLF001
+        me._heart.poke()
+        me._heart.thread.join(0.3)  # type: ignore[union-attr]
         monkeypatch.undo()
     assert 1 <= asked < 10
