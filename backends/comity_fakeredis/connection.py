@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import fakeredis
 import redis
 
+from comity.flag import Channel
 from comity_redis.replies import ErrorReply
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class FakeConnection:
         link.connect()
         # redis-py's connection would silently connect again after an error, without subscriptions.
         self._link, self._sock = link, link.get_socket()
-        # One of C: an interrupt in a publisher's `Queue.put` would lock its subscribers' queues for ever.
-        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        # An interrupt in a publisher's `Queue.put` would lock its subscribers' queues for ever.
+        self._answers: Channel[Any] = Channel()
         self._sock.responses = self._answers
 
     def send(self, data: bytes) -> None:
@@ -38,8 +38,8 @@ class FakeConnection:
     def receive(self, timeout: float | None = None) -> Any:
         """Return the next answer as the real server would give it, `NOTHING` if none came in time."""
         try:
-            return as_received(self._answers.get(timeout=timeout))
-        except queue.Empty:
+            return as_received(self._answers.get(timeout))
+        except TimeoutError:
             return NOTHING
 
     def received(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
+
+from comity.flag import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ class Crew:
 
     def __init__(self) -> None:
         self._members: dict[str, _Member] = {}
-        self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.messages: Channel[Message] = Channel()
 
     def start(self, job: dict[str, Any]) -> None:
         """Start the process of one session."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import signal
 import threading
 import time
@@ -170,8 +169,8 @@ class Director:
 
     def _next_message(self, seconds: float) -> Message | None:
         try:
-            return self._crew.messages.get(timeout=seconds)
-        except queue.Empty:
+            return self._crew.messages.get(seconds)
+        except TimeoutError:
             return None
 
     def _heard(self, message: Message) -> None:
