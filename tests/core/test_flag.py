@@ -124,6 +124,7 @@ def test_a_channel_gives_what_was_put_in_order_or_ends_in_time() -> None:
     channel: Channel[int] = Channel()
     with pytest.raises(TimeoutError):
         channel.get(0.01)
-    threading.Timer(0.05, lambda: [channel.put(number) for number in range(3)]).start()
+    for number in range(3):
+        threading.Timer(0.02 + number / 100, channel.put, (number,)).start()
     assert [channel.get(20.0), channel.get(20.0), channel.get(None)] == [0, 1, 2]
     assert channel.empty()
