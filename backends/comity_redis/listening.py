@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import random
 import socket
 import threading
 import time
@@ -16,6 +15,7 @@ from collections import deque
 from ssl import SSLWantReadError, SSLWantWriteError
 from typing import TYPE_CHECKING, Any
 
+from comity import jitter
 from comity.errors import BackendUnavailable, Closed, Forked
 from comity_redis import forks
 from comity_redis.listener import Heard, Message, Subscribed
@@ -204,7 +204,7 @@ class RedisListener:
     def _connect(self) -> None:
         pause = self._pause
         self._pause = min(pause * 2, _LAST_PAUSE)
-        self._again_at = time.monotonic() + pause * random.uniform(0.5, 1.0)
+        self._again_at = time.monotonic() + pause * jitter.uniform(0.5, 1.0)
         wire = self._route.connect(time.monotonic() + _CONNECT, _STEP)
         self._reader = new_reader()
         self._heard_at, self._pinged_at = time.monotonic(), None

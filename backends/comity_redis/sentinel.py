@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import time
 from ssl import SSLWantReadError, SSLWantWriteError
 from typing import TYPE_CHECKING, Any, Final
 
+from comity import jitter
 from comity.errors import BackendUnavailable, BackendUnfit, ComityError
 from comity_redis import lookup
 from comity_redis.packing import pack
@@ -143,7 +143,7 @@ class Lookout:
         return self._again_at
 
     def _connect(self) -> None:
-        self._again_at = time.monotonic() + self._pause * random.uniform(0.5, 1.0)
+        self._again_at = time.monotonic() + self._pause * jitter.uniform(0.5, 1.0)
         self._pause = min(self._pause * 2, _LAST_PAUSE)
         sentinels = self._route.sentinels
         at = sentinels.index(self._sentinel) + 1 if self._sentinel in sentinels else 0

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from comity import jitter
 from comity.errors import BackendUnavailable, BackendUnfit, Closed, ComityError, Forked
 from comity.ops import Effect, Op
 from comity_sqlite import file, schema
@@ -192,7 +192,7 @@ class Runner:
                 if now >= deadline:
                     raise self._too_late(name, started) from error
             longest = _LONG_NAP if now - started < _ELDER_AFTER else _SHORT_NAP
-            time.sleep(min(deadline - now, random.uniform(longest / 8, longest)))
+            time.sleep(min(deadline - now, jitter.uniform(longest / 8, longest)))
 
     def _attempt(self, body: Callable[[Step], T | ComityError], begin: str) -> tuple[T | ComityError, bool]:
         connection = self._take()

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import secrets
 import threading
 from typing import TYPE_CHECKING
 
+from comity import jitter
 from comity.alarm import Alarm
 from comity.comparing import UNKNOWN, became, ghost_claims, ghosts
 from comity.errors import BackendUnavailable, ComityError, SessionLost
@@ -106,7 +106,7 @@ class Heart:
     def take_hints(self, beat: Beat) -> None:
         """Set the timer for the next deadline among the others, if this session should watch it."""
         self._reap_at = math.inf
-        if beat.next_deadline_ms is None or random.random() >= REAPERS / max(beat.live, 1):
+        if beat.next_deadline_ms is None or jitter.chance() >= REAPERS / max(beat.live, 1):
             return
         self._look_at(beat.next_deadline_ms)
 
@@ -115,7 +115,7 @@ class Heart:
         if next_deadline_ms is None:
             self._reap_at = math.inf
         else:
-            spread = random.uniform(0.001, _REAP_SPREAD)
+            spread = jitter.uniform(0.001, _REAP_SPREAD)
             self._reap_at = self._session.now() + max(next_deadline_ms, 0) / 1000 + spread
 
     def _lost(self) -> None:
@@ -188,7 +188,7 @@ class Heart:
             if isinstance(error, BackendUnavailable):
                 session.heartbeat_failed()
             # Whatever it was, also a backend that was closed by whoever gave it: not again at once.
-            self._schedule(random.uniform(0.5, 1.0) * min(max(interval / 4, _SHORTEST_RETRY), _LONGEST_RETRY))
+            self._schedule(jitter.uniform(0.5, 1.0) * min(max(interval / 4, _SHORTEST_RETRY), _LONGEST_RETRY))
             raise
         changed = session.absorb(ref, beat, sent)
         self._next_beat = sent + interval

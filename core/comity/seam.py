@@ -12,11 +12,11 @@ every step after it was performed: so tracing and counting.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from comity import jitter
 from comity.errors import BackendUnavailable, Closed, ComityError, SessionLost
 from comity.flag import Flag
 from comity.ops import Effect, Op
@@ -229,7 +229,7 @@ class Seam:
     ) -> float:
         """Return the seconds to wait before the next attempt; give up when there is no time for one."""
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempt, 10))
-        pause = longest * random.uniform(0.5, 1.0)
+        pause = longest * jitter.uniform(0.5, 1.0)
         waited = time.monotonic() - started
         stopped = self._stopped.is_set
         if waited + pause < budget and not stopped:

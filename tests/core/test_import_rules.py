@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ADAPTERS = sorted(path for folder in ("backends", "plugins") for path in (ROOT / folder).rglob("*.py"))
 CORE = sorted((ROOT / "core").rglob("*.py"))
-OPEN_TO_ADAPTERS = {"ports", "model", "ops", "errors", "logs", "folders", "flag"}
+OPEN_TO_ADAPTERS = {"ports", "model", "ops", "errors", "logs", "folders", "flag", "jitter"}
 """What backends and plugins may use of core beside its public names; their commands also use `comity.cli`."""
 HEAVY = ("asyncio", "attrs", "attr", "fakeredis", "msgspec", "pluggy", "redis", "rich", "structlog", "typer")
 

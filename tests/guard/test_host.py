@@ -133,6 +133,8 @@ def test_an_entry_that_is_no_good_keeps_the_next_host_from_none_of_the_others(at
     assert seats(second)[KEY].handle == seats(first)[KEY].handle
     for seat in seats(second).values():
         seat.leave()
+    for seat in seats(first).values():
+        seat.me.close()
     first.close()
     second.close()
 

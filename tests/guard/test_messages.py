@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import comity
@@ -38,6 +39,17 @@ def waiting(client: Client, **environ: str) -> subprocess.Popen[bytes]:
     process.stdin.close()
     process.stdin = None
     return process
+
+
+def has_asked(process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether it is connected with the host, where the system tells that."""
+    open_files = Path(f"/proc/{process.pid}/fd")
+    if not open_files.is_dir():
+        return True
+    try:
+        return any("socket:" in str(each.readlink()) for each in open_files.iterdir())
+    except OSError:  # closed while it was looked at
+        return False
 
 
 def woken(process: subprocess.Popen[bytes]) -> tuple[int, str]:
@@ -188,6 +200,7 @@ def test_who_waits_ends_with_the_session_and_does_not_wait_where_nobody_attends(
     ann.start()
     process = waiting(ann)
     assert woken(waiting(ann, CLAUDE_CODE_SESSION_ATTENDED="0")) == (0, "")
+    until(lambda: has_asked(process))
     ann.hook("SessionEnd", reason="other")
     assert woken(process) == (0, "")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import attrs
 
+from comity import jitter
 from comity._colour._async import AsyncFlag
 from comity.claims import ClaimState
 from comity.errors import BackendUnavailable, ClaimLost, ComityError, InvalidArgument
@@ -222,7 +222,7 @@ class AsyncClaiming:
         """Return the seconds after which to ask again if nothing wakes this wait: a heartbeat at the latest."""
         if answer is None or not self._space.ear.listening:
             return _UNHEARD_PAUSE
-        longest = self._space.session.interval * random.uniform(0.8, 1.0)
+        longest = self._space.session.interval * jitter.uniform(0.8, 1.0)
         return longest if answer.retry_ms is None else min(longest, max(answer.retry_ms, 0) / 1000 + _MARGIN)
 
     async def _ask(self) -> tuple[Claimed | NoTask | Ended | None, float]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import random
 from typing import TYPE_CHECKING
 
+from comity import jitter
 from comity._async.entries import PAGE, read_entry
 from comity._async.watching import AsyncWatching
 from comity.errors import BackendUnavailable
@@ -102,7 +102,7 @@ class AsyncStateWatch(AsyncWatching[StateChange]):
 
     def _expect(self, due_ms: float | None) -> None:
         if due_ms is not None:
-            late = random.uniform(0.001, _LATE)
+            late = jitter.uniform(0.001, _LATE)
             self._due = min(self._due, self._space.session.now() + max(due_ms, 0) / 1000 + late)
 
     def _patience(self) -> float:

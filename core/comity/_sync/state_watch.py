@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import math
-import random
 from typing import TYPE_CHECKING
 
+from comity import jitter
 from comity._sync.entries import PAGE, read_entry
 from comity._sync.watching import Watching
 from comity.errors import BackendUnavailable
@@ -104,7 +104,7 @@ class StateWatch(Watching[StateChange]):
 
     def _expect(self, due_ms: float | None) -> None:
         if due_ms is not None:
-            late = random.uniform(0.001, _LATE)
+            late = jitter.uniform(0.001, _LATE)
             self._due = min(self._due, self._space.session.now() + max(due_ms, 0) / 1000 + late)
 
     def _patience(self) -> float:
