@@ -25,6 +25,7 @@ def test_the_tools_bring_a_killed_host_back_and_name_files_from_where_the_sessio
     ann.hook("CwdChanged", old_cwd=str(machine.repo), new_cwd=str(machine.repo / "sub"))
     (host,) = machine.hosts()
     os.kill(host, signal.SIGKILL)
+    until(lambda: host not in machine.hosts())
     environ = {"COMITY_URL": machine.environ["COMITY_URL"], "CLAUDE_CODE_SESSION_ID": "ann"}
     identity = Identity(str(machine.repo), environ)
     (lease,) = Tools(identity).claim(["x.py"])
