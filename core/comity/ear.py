@@ -14,7 +14,7 @@ from comity.errors import Closed, ComityError
 from comity.flag import Flag
 from comity.logs import log
 from comity.model import WakeKind
-from comity.session import Phase
+from comity.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

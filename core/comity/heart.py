@@ -22,7 +22,7 @@ from comity.errors import BackendUnavailable, ComityError, SessionLost
 from comity.flag import Flag
 from comity.logs import log
 from comity.model import SessionRef
-from comity.session import Phase
+from comity.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable

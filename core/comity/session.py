@@ -8,7 +8,6 @@ so the answer is right even if no thread has run since (rules S6, S12).
 from __future__ import annotations
 
 import contextlib
-import enum
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from comity.comparing import UNKNOWN
 from comity.errors import ClaimLost, Closed, Forked, LockLost, NotAnnounced, SessionLost
 from comity.holdings import Holdings, Known
 from comity.model import Announcement, Ended, Liveness
+from comity.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,16 +46,6 @@ _UNHEARD = "deadline"
 """Why a session is over that was not heard of until its local deadline."""
 _LONGEST_INTERVAL = 10.0
 """Seconds between two looks of a process that acts for a session, however rarely that one is to be heard."""
-
-
-class Phase(enum.Enum):
-    """Where in its life a session is."""
-
-    NEW = "new"
-    LIVE = "live"
-    LOST = "lost"
-    DEPARTED = "departed"
-    CLOSED = "closed"
 
 
 class OwnSession:

@@ -1,4 +1,4 @@
-"""What a server forgets: scripts, its data; and a clock that was ahead (L2, X11)."""
+"""What a server forgets: scripts, data, what is known of a request in line; and a clock that was ahead (L2, X11)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity.errors import SessionLost
+from comity.model import Mode, Queued
 from comity.testing.kit.rules import rule
 from tests.backends.redis_spaces import KINDS, Space, on, space
 
@@ -61,3 +62,91 @@ def test_tokens_grow_although_the_clock_was_ahead(there: Space) -> None:
     assert token == ahead + 1
     stage.release(first)
     assert stage.token(waits) > token
+
+
+NAMES = ["lock", "area/", "area/lock"]
+
+
+def _forget(there: Space, request_id: str, *, entries: bool = False) -> None:
+    """Take away what the server knows of a request, but not its place in line; with `entries` its session's too."""
+    there.client.hdel(there.keys.prefix + "ids", request_id)
+    if entries:
+        own = there.keys.prefix + "own"
+        there.client.zrem(own, *(entry for entry in there.client.zrange(own, 0, -1) if request_id.encode() in entry))
+
+
+@rule("L13", "X11")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_request_whose_record_the_server_lost_does_not_wait_for_itself(there: Space, name: str) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    held = stage.hold(ann, name)
+    waiting = stage.request(bob, name, wait=True, flow="thread")
+    assert isinstance(stage.acquire(waiting), Queued)
+    _forget(there, waiting.request_id)  # its place in line is still there
+    assert isinstance(stage.acquire(waiting), Queued)
+    stage.release(held)
+    assert stage.holding(name) == [waiting.request_id]
+
+
+@rule("L5", "X11")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_request_whose_record_the_server_lost_is_granted_once(there: Space, name: str) -> None:
+    stage = there.stage
+    ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
+    held = stage.hold(ann, name)
+    waiting = stage.wait(bob, name, flow="thread")
+    _forget(there, waiting.request_id)
+    assert isinstance(stage.acquire(waiting), Queued)
+    assert len(stage.queue(name)) == 1
+    _forget(there, waiting.request_id, entries=True)
+    assert isinstance(stage.acquire(waiting), Queued)  # now it stands there twice
+    after = stage.wait(cid, name)
+    stage.release(held)
+    assert stage.holding(name) == [waiting.request_id]
+    stage.release(waiting)
+    assert stage.holding(name) == [after.request_id]
+    assert stage.queue(name) == []
+
+
+@rule("L13", "X11")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_place_whose_request_is_over_closes_no_cycle(there: Space, name: str) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    held = stage.hold(ann, name)
+    waiting = stage.wait(bob, name, flow="thread")
+    _forget(there, waiting.request_id, entries=True)
+    stage.run(stage.backend.locks.withdraw(bob, waiting.request_id, keep=False))
+    again = stage.wait(bob, name, flow="thread")
+    stage.release(held)
+    assert stage.holding(name) == [again.request_id]
+
+
+@rule("L6", "X11")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_request_whose_record_the_server_lost_leaves_no_place_when_it_gives_up(there: Space, name: str) -> None:
+    stage = there.stage
+    ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
+    stage.hold(ann, name, mode=Mode.SHARED)
+    waiting = stage.wait(bob, name)
+    after = stage.wait(cid, name, mode=Mode.SHARED)
+    _forget(there, waiting.request_id)
+    stage.run(stage.backend.locks.withdraw(bob, waiting.request_id, keep=False))
+    assert stage.queue(name) == []
+    assert after.request_id in stage.holding(name)
+
+
+@rule("L2", "X7")
+def test_the_last_token_outlives_a_request_for_any_of_several_whose_record_was_lost(there: Space) -> None:
+    stage, key = there.stage, there.keys.prefix + "locks"
+    ann, bob = stage.session("ann"), stage.session("bob")
+    stage.hold(ann, "a")
+    stage.hold(ann, "b")
+    lost = stage.wait(bob, ("a", "b"), any_of=True, flow="thread")
+    _forget(there, lost.request_id)
+    waiting = stage.wait(bob, "a", flow="thread")
+    assert there.client.hget(key, "")
+    assert stage.token(stage.hold(bob, "c")) > 0
+    stage.run(stage.backend.locks.withdraw(bob, waiting.request_id, keep=False))
+    assert there.client.hget(key, "")

@@ -12,7 +12,7 @@ from comity._colour._sync import Flag
 from comity.errors import BackendUnavailable, Closed
 from comity.events import Gap
 from comity.model import StoredEvent, TopicPosition
-from comity.session import Phase
+from comity.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

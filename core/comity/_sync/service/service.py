@@ -22,7 +22,7 @@ from comity.logs import log
 from comity.model import Liveness
 from comity.model.service import SERVICE_NAME
 from comity.names import check_name
-from comity.session import Phase
+from comity.phase import Phase
 from comity.stop_requests import StopRequest, StopRequests
 
 if TYPE_CHECKING:
