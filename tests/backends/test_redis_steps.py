@@ -251,6 +251,44 @@ def test_no_cost_depends_on_what_else_is_there(real: Space) -> None:
     assert not before.keys() & {"keys", "scan", "hscan", "zscan", "sscan"}
 
 
+@rule("L1", "L5")
+def test_a_writer_is_handed_nothing_while_a_reader_is_left(there: Space) -> None:
+    stage = there.stage
+    ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
+    first, second = stage.hold(ann, mode=SHARED), stage.hold(bob, mode=SHARED)
+    writer = stage.wait(cid)
+    stage.release(first)
+    assert stage.holding() == [second.request_id]
+    stage.release(second)
+    assert stage.holding() == [writer.request_id]
+
+
+@rule("L14")
+def test_what_is_handed_on_in_another_mode_is_found_by_it_from_above(there: Space) -> None:
+    stage = there.stage
+    ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
+    held = stage.hold(ann, "area/lock", mode=SHARED)
+    stage.wait(bob, "area/lock")
+    stage.release(held)
+    assert isinstance(stage.acquire(stage.request(cid, "area/", mode=SHARED)), Held)
+
+
+@rule("L5", "L7")
+def test_a_time_of_its_own_bounds_the_look_of_who_waits_and_goes_with_what_is_handed_on(there: Space) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    held = stage.hold(ann, ttl_ms=5000)
+    waiting = stage.request(bob, wait=True, ttl_ms=4000)
+    answer = stage.acquire(waiting)
+    assert isinstance(answer, Queued)
+    assert answer.retry_ms <= 5000
+    stage.release(held)
+    again = stage.acquire(waiting)
+    assert isinstance(again, Granted)
+    assert again.ttl_ms is not None
+    assert 0 < again.ttl_ms <= 4000
+
+
 @rule("L5")
 def test_the_wake_up_carries_the_whole_grant(there: Space) -> None:
     stage = there.stage
