@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,14 @@ from tests.servers import REDIS_VERSIONS, Server, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[pytest.Item] | None:
+    """Leave slow classes out of the default run: putting their 16,000 tests aside takes longer than all the rest."""
+    config = collector.config
+    is_default = config.option.markexpr in config.getini("addopts")
+    slow = inspect.isclass(obj) and any(mark.name == "slow" for mark in getattr(obj, "pytestmark", ()))
+    return [] if is_default and slow else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -29,4 +29,4 @@ def test_a_backend_that_was_closed_under_a_session_keeps_no_thread_busy(monkeypa
         me._heart.poke()
         me._heart.thread.join(0.3)  # type: ignore[union-attr]
         monkeypatch.undo()
-    assert 1 <= asked < 10
+    assert 1 <= asked < 30  # one that is kept busy asks thousands of times
