@@ -134,7 +134,7 @@ def test_heartbeats_are_measured_and_make_no_span_of_their_own(comity_url: str, 
 def test_a_step_that_failed_says_so_and_retries_are_counted(comity_url: str, collector: Collector) -> None:
     faults = Faults()
     plugins = [collector.telemetry()]
-    with comity.connect(comity_url, namespace="team", interceptors=[faults], plugins=plugins, deadline=0.05) as me:
+    with comity.connect(comity_url, namespace="team", interceptors=[faults], plugins=plugins, deadline=0.5) as me:
         faults.lose_requests("pubsub.publish", times=2)
         me.events.publish("topic", 1)
         faults.lose_requests("state.get", times=None)

@@ -21,9 +21,9 @@ _LOOKS = frozenset(
     if name.startswith(("CALL", "RESUME", "JUMP_BACKWARD")) and not name.endswith("NO_INTERRUPT")
 )
 """The instructions behind which Python looks for signals."""
-_LEFT_OUT = ("site-packages", "comity_redis")
-"""What is installed beside the library takes an interrupt as it likes; and a socket of Redis that was just taken up is
-left to the garbage collector, which says so."""
+_LEFT_OUT = ("site-packages", "comity_redis", "weakref")
+"""What is installed beside the library takes an interrupt as it likes; a socket of Redis that was just taken up is
+left to the garbage collector, which says so; and from a callback of a weak reference it goes nowhere."""
 _codes: dict[CodeType, bytes] = {}
 
 
