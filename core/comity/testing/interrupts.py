@@ -71,7 +71,7 @@ class Interrupt:
                     sys.settrace(None)
                     self._handler()
                     return None
-        elif event == "return":
+        elif event in ("return", "exception"):  # behind a call that raised Python does not look
             self._last.pop(frame, None)
         return self._step
 

@@ -202,7 +202,7 @@ class AsyncTroubleFlows(AsyncFlowTests):
 
     @rule("S8", "S3")
     async def test_reaping_that_fails_holds_up_no_heartbeat(self, stage: AsyncFlowStage) -> None:
-        ann, bob = await stage.join("ann", **SHORT), await stage.join("bob", **SHORT)
+        ann, bob = await stage.join("ann", heartbeat_interval=0.15), await stage.join("bob", **SHORT)
         stage.faults(ann).lose_requests("presence.reap", times=None)
         stage.kill(bob)
         await until(lambda: bob.liveness is Liveness.LOST)

@@ -194,7 +194,7 @@ class TroubleFlows(FlowTests):
 
     @rule("S8", "S3")
     def test_reaping_that_fails_holds_up_no_heartbeat(self, stage: FlowStage) -> None:
-        ann, bob = stage.join("ann", **SHORT), stage.join("bob", **SHORT)
+        ann, bob = stage.join("ann", heartbeat_interval=0.15), stage.join("bob", **SHORT)
         stage.faults(ann).lose_requests("presence.reap", times=None)
         stage.kill(bob)
         until(lambda: bob.liveness is Liveness.LOST)
