@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from comity.testing.kit.rules import rule
@@ -11,6 +17,8 @@ from tests.processes.history import told
 from tests.processes.test_killed import TTL, deadline_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import comity
     from tests.processes.harness import Crew
     from tests.processes.history import Place
@@ -84,3 +92,41 @@ def test_a_waiter_stopped_for_less_than_its_lease_has_what_it_was_granted(
     granted = sleeper.answer()
     assert sleeper.do("ensure_held", name="x") == {"token": granted["token"]}
     assert sleeper.do("release", name="x")["ok"] is True
+
+
+STOPS_TWENTY_TIMES = """
+import sqlite3, sys, threading, time
+from comity_sqlite.forks import gate
+from tests.processes.stopping import stop_between_steps
+
+def write():
+    connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+    while True:
+        with gate.passing():
+            connection.execute("BEGIN EXCLUSIVE")
+            time.sleep(0.002)
+            connection.execute("COMMIT")
+
+threading.Thread(target=write, daemon=True).start()
+for _ in range(20):
+    time.sleep(0.003)
+    stop_between_steps()
+"""
+
+
+def test_a_process_stops_itself_while_none_of_its_threads_is_in_a_step(tmp_path: Path) -> None:
+    file = str(tmp_path / "file.db")
+    with (
+        subprocess.Popen([sys.executable, "-c", STOPS_TWENTY_TIMES, file]) as process,
+        contextlib.closing(sqlite3.connect(file, timeout=0.0, isolation_level=None)) as connection,
+    ):
+        try:
+            for _ in range(20):
+                _, status = os.waitpid(process.pid, os.WUNTRACED)
+                assert os.WIFSTOPPED(status)
+                connection.execute("BEGIN EXCLUSIVE")
+                connection.execute("COMMIT")
+                process.send_signal(signal.SIGCONT)
+            assert process.wait() == 0
+        finally:
+            process.kill()

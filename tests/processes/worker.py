@@ -22,6 +22,7 @@ from tests.processes.history import Place
 from tests.processes.leading import Leading
 from tests.processes.promoting import Promoting
 from tests.processes.sharing import Sharing
+from tests.processes.stopping import stop_between_steps
 from tests.processes.working import Working
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class StopsItself:
         """Stop, if that was asked for."""
         if self._asked.is_set():
             self._asked.clear()
-            # To this very thread, which then goes no step further; sent to the process it may run on for a while.
-            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+            stop_between_steps()
 
     def after(self, op: Op[object], attempt: int, answer: object, seconds: float) -> None: ...
 

@@ -8,12 +8,12 @@ import os
 import random
 import signal
 import sys
-import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from comity.errors import BackendUnavailable
 from comity.ops import Effect
+from tests.processes.stopping import stop_between_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,7 @@ class StopsHere:
         if self._asked:
             with contextlib.suppress(IndexError):  # another thread had it
                 self._asked.pop()
-                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+                stop_between_steps()
 
     def after(self, op: Op[object], attempt: int, answer: object, seconds: float) -> None: ...
 
