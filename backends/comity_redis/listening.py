@@ -174,18 +174,15 @@ class RedisListener:
             deadline = min(deadline, self._look_out(now))
             if wire is None:
                 self._rest(min(self._again_at, deadline) - now)
-                self._drain()
                 return []
             with self._guard:
                 data = b"".join(self._outbox)
                 self._outbox.clear()
             if data:
-                wire.sock.settimeout(_CONNECT)
-                wire.sock.sendall(data)
+                self._send(wire, data, _CONNECT)
             until = min(deadline, self._ping(wire, now))
             if not getattr(wire.sock, "pending", int)():
                 self._rest(until - now, wire.sock)
-            self._drain()
             return self._read(wire)
         except (OSError, NotRedis) as error:
             self._lose()
@@ -206,6 +203,7 @@ class RedisListener:
         self._pause = min(pause * 2, _LAST_PAUSE)
         self._again_at = time.monotonic() + pause * jitter.uniform(0.5, 1.0)
         wire = self._route.connect(time.monotonic() + _CONNECT, _STEP)
+        wire.sock.settimeout(0)
         self._reader = new_reader()
         self._heard_at, self._pinged_at = time.monotonic(), None
         with self._guard:
@@ -229,13 +227,17 @@ class RedisListener:
         if now < due:
             return due
         self._pinged_at = now
-        wire.sock.settimeout(_PONG)
-        wire.sock.sendall(_PING)
+        self._send(wire, _PING, _PONG)
         return now + _PONG
+
+    @staticmethod
+    def _send(wire: Wire, data: bytes, timeout: float) -> None:
+        wire.sock.settimeout(timeout)
+        wire.sock.sendall(data)
+        wire.sock.settimeout(0)
 
     def _read(self, wire: Wire) -> list[Heard]:
         """Return what has come, without waiting."""
-        wire.sock.settimeout(0)
         heard: list[Heard] = []
         while True:
             try:
@@ -284,7 +286,8 @@ class RedisListener:
         """Wait so long, or until there is something to be read."""
         beside = None if self._lookout is None else self._lookout.sock
         others = () if beside is None else (beside,)
-        readable(self._asleep, *socks, *others, timeout=max(0.0, seconds))
+        if self._asleep.fileno() in readable(self._asleep, *socks, *others, timeout=max(0.0, seconds)):
+            self._drain()
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):

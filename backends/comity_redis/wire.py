@@ -88,7 +88,7 @@ class Wire:
 
     def is_stale(self) -> bool:
         """Tell whether the server closed it, or sent something nobody asked for, while it was idle."""
-        return readable(self.sock, timeout=0.0)
+        return bool(readable(self.sock, timeout=0.0))
 
     def shut(self) -> None:
         """End the connection from any thread: whoever waits on it is woken. The socket stays open.
@@ -104,14 +104,14 @@ class Wire:
             self.sock.close()
 
 
-def readable(*socks: socket.socket, timeout: float) -> bool:
-    """Wait up to `timeout` seconds until one of the sockets can be read or was closed by its peer."""
+def readable(*socks: socket.socket, timeout: float) -> list[int]:
+    """Wait up to `timeout` seconds; return the descriptors of sockets that can be read or were closed by their peer."""
     if not hasattr(select, "poll"):  # Windows
-        return bool(select.select(socks, [], [], timeout)[0])
+        return [sock.fileno() for sock in select.select(socks, [], [], timeout)[0]]
     poll = select.poll()
     for each in socks:
         poll.register(each, select.POLLIN)
-    return bool(poll.poll(timeout * 1000))
+    return [number for number, _ in poll.poll(timeout * 1000)]
 
 
 def connect(address: Address, deadline: float, step: str) -> Wire:
