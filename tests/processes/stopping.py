@@ -14,8 +14,8 @@ def stop_between_steps() -> None:
     A process that is stopped in the middle of one keeps the file locked. A fork has the same wish: steps are held back
     for it, and the running ones waited for.
     """
-    gate.before_fork()
     try:
+        gate.before_fork()
         # To this very thread, which then goes no step further; sent to the process it may run on for a while.
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     finally:

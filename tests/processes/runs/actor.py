@@ -31,7 +31,7 @@ from tests.processes.runs.colours import Asyncio, Blocking, Colour, Interrupted
 from tests.processes.runs.following import Following
 from tests.processes.runs.handing import Handing
 from tests.processes.runs.leading import Leads
-from tests.processes.runs.mischief import LostAtTheSeam, StopsHere, apply_bug, die_with_parent, shim_clock
+from tests.processes.runs.mischief import LostAtTheSeam, apply_bug, die_with_parent, shim_clock, stop_when_asked
 from tests.processes.runs.sharing import Sharing
 from tests.processes.runs.steering import Steering
 from tests.processes.runs.turns import NAMES, Turns
@@ -79,8 +79,6 @@ class Actor(Turns, Sharing, Handing, Following, Leads, Steering):
         self._interceptors: list[Any] = [self.book]
         if part.loses:
             self._interceptors.insert(0, LostAtTheSeam(self.book, self.chance.getrandbits(32), part.loses))
-        if part.between_steps:
-            self._interceptors.append(StopsHere())
         weights = {
             self.take_turn: 10,
             self.take_over: 1,
@@ -203,8 +201,10 @@ def fork_on_demand(actor: Actor) -> None:
 
 def main() -> None:
     die_with_parent()
-    faulthandler.register(signal.SIGQUIT, all_threads=True)
     part = Part(**json.loads(sys.argv[1]))
+    if part.between_steps:
+        stop_when_asked()
+    faulthandler.register(signal.SIGQUIT, all_threads=True)
     if part.shim:
         shim_clock(Path(part.folder))
     if part.bug:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import random
 import signal
 import sys
-from collections import deque
+import threading
 from typing import TYPE_CHECKING, Any
 
 from comity.errors import BackendUnavailable
@@ -56,21 +55,19 @@ class LostAtTheSeam:
             raise BackendUnavailable("the seam", f"the {what} was lost", step=op.name)
 
 
-class StopsHere:
-    """Stops the process before its next step of any kind after SIGUSR1: once, whichever thread is the first."""
+def stop_when_asked() -> None:
+    """Have SIGUSR1 stop this process between its steps; to be called before it has other threads.
 
-    def __init__(self) -> None:
-        self._asked: deque[None] = deque(maxlen=1)
-        signal.signal(signal.SIGUSR1, lambda *_: self._asked.append(None))
+    A thread waits for it, as an interrupt of the main thread might come between the request and the stop.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    threading.Thread(target=_stop_when_asked, name="stopper", daemon=True).start()
 
-    def before(self, op: Op[object], attempt: int) -> None:
-        del op, attempt
-        if self._asked:
-            with contextlib.suppress(IndexError):  # another thread had it
-                self._asked.pop()
-                stop_between_steps()
 
-    def after(self, op: Op[object], attempt: int, answer: object, seconds: float) -> None: ...
+def _stop_when_asked() -> None:
+    while True:
+        signal.sigwait({signal.SIGUSR1})
+        stop_between_steps()
 
 
 def patch_scripts(*changes: tuple[str, str]) -> None:
