@@ -33,6 +33,7 @@ _STEP = "listener"
 _CONNECT = 2.0  # seconds for one attempt
 _BUSY_PING, _IDLE_PING = 2.0, 15.0  # seconds of silence before a PING
 _PONG = 2.0  # seconds for its answer
+_LOOK = 1.0  # seconds after which to look whether anyone waits by now
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 2.0  # seconds between attempts, doubled and jittered
 _PING = pack("PING")
 
@@ -57,7 +58,9 @@ class RedisListener:
         self._waker.settimeout(0)
         self._guard = threading.Lock()  # the outbox and the channels, and which wire they belong to
         self._turn = threading.Lock()  # held by `next`
-        self._busy = self._closed = self._forked = False
+        self._closed = self._forked = False
+        self.busy = False
+        """Whether anyone waits for a message: a dead connection is then noticed within 4 s. Setting it wakes nobody."""
         self._heard_at = 0.0
         self._pinged_at: float | None = None
         self._pause, self._again_at = _FIRST_PAUSE, 0.0
@@ -65,17 +68,6 @@ class RedisListener:
         route.watch(self)
 
     # -------------------------------------------------------------------------- from any thread
-
-    @property
-    def busy(self) -> bool:
-        """Whether anyone waits for a message: a dead connection is then noticed within 4 s."""
-        return self._busy
-
-    @busy.setter
-    def busy(self, busy: bool) -> None:
-        if busy != self._busy:
-            self._busy = busy
-            self._wake()
 
     @property
     def connected(self) -> bool:
@@ -180,7 +172,7 @@ class RedisListener:
                 self._outbox.clear()
             if data:
                 self._send(wire, data, _CONNECT)
-            until = min(deadline, self._ping(wire, now))
+            until = min(deadline, self._ping(wire, now), now + _LOOK)
             if not getattr(wire.sock, "pending", int)():
                 self._rest(until - now, wire.sock)
             return self._read(wire)
@@ -223,7 +215,7 @@ class RedisListener:
             if now >= self._pinged_at + _PONG:
                 raise BackendUnavailable(self._route.where, "no answer to PING", step=_STEP)
             return self._pinged_at + _PONG
-        due = self._heard_at + (_BUSY_PING if self._busy else _IDLE_PING)
+        due = self._heard_at + (_BUSY_PING if self.busy else _IDLE_PING)
         if now < due:
             return due
         self._pinged_at = now

@@ -71,11 +71,12 @@ class RedisEar:
             # Followed topics become heard after the session's own channels, each on its own.
             known = heard.channel == self._own or heard.channel in self._topics
             return _LISTENING if known else None
-        topic = self._topics.get(heard.channel)
-        if topic is not None:
-            return Wake(WakeKind.TOPIC, topic)
-        if heard.channel.startswith(self._keys.prefix.encode() + b"p:"):
-            return None  # unfollowed meanwhile
+        if heard.channel != self._own:
+            topic = self._topics.get(heard.channel)
+            if topic is not None:
+                return Wake(WakeKind.TOPIC, topic)
+            if heard.channel.startswith(self._keys.prefix.encode() + b"p:"):
+                return None  # unfollowed meanwhile
         try:
             wake = _wake(heard.payload)
         except ValueError as error:

@@ -176,7 +176,7 @@ def test_a_dead_connection_is_noticed_by_a_missing_answer_to_a_ping(
     runner.close()
 
 
-def test_becoming_busy_wakes_a_listener_that_slept_for_long(
+def test_a_listener_that_is_told_to_listen_for_long_sees_that_somebody_waits(
     start_redis: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "_BUSY_PING", 0.1)
