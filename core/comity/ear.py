@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from comity.errors import Closed, ComityError
@@ -168,6 +169,7 @@ class Ear:
         match wake.kind:
             case WakeKind.GRANTED:
                 holdings.grant(wake.request_id, wake.granted)
+                time.sleep(0)  # the interpreter is for whoever waited: this thread would keep it until its next wait
             case WakeKind.LOST:
                 holdings.lose(wake.request_id, wake.reason, wake.name)
             case WakeKind.TASK:
