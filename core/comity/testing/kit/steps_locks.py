@@ -48,6 +48,13 @@ class LockSteps(StepTests):
         stage.hold(ann)
         assert isinstance(stage.acquire(stage.request(bob, mode=SHARED)), Held)
 
+    @rule("L1", "L7")
+    def test_readers_come_to_one_who_reads_for_a_time(self, stage: Stage) -> None:
+        ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
+        stage.hold(ann, mode=SHARED, ttl_ms=60_000)
+        stage.hold(bob, mode=SHARED, wait=True)
+        stage.hold(cid, mode=SHARED, wait=True, ttl_ms=60_000)
+
     @rule("L3")
     def test_every_acquire_is_its_own_holder(self, stage: Stage) -> None:
         ann = stage.session("ann")

@@ -152,6 +152,17 @@ class SharingSteps(StepTests):
         assert took > PLACE_MS / 2000
         return True
 
+    @rule("S13", "L5")
+    def test_who_comes_after_lost_places_is_the_first_in_line(self, stage: Stage) -> None:
+        ann, bob, cid = stage.session("ann"), stage.session("bob"), stage.session("cid")
+        stage.hold(bob)
+        for _ in range(3):
+            stage.wait(ann, place_ms=1)
+        stage.until(lambda: stage.queue() == [])
+        answer = stage.acquire(stage.request(cid, wait=True))
+        assert isinstance(answer, Queued)
+        assert answer.place == 1
+
     @rule("S13", "X4")
     def test_a_request_that_lost_its_place_is_over(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
