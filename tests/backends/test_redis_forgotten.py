@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity.errors import SessionLost
-from comity.model import Mode, Queued
+from comity.model import Fence, Fenced, Grant, Granted, LockRequest, Mode, Queued
 from comity.testing.kit.rules import rule
 from tests.backends.redis_spaces import KINDS, Space, on, space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from comity.testing.kit import Stage
     from tests.servers import Server, Servers
 
 
@@ -150,3 +151,53 @@ def test_the_last_token_outlives_a_request_for_any_of_several_whose_record_was_l
     assert stage.token(stage.hold(bob, "c")) > 0
     stage.run(stage.backend.locks.withdraw(bob, waiting.request_id, keep=False))
     assert there.client.hget(key, "")
+
+
+def _fence(stage: Stage, held: LockRequest) -> Fence:
+    (want, *_), token = held.wants, stage.token(held)
+    return Fence(token, Grant(want.name, held.request_id, held.session, token))
+
+
+@rule("L1", "L8", "K1", "X11")
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lease_that_the_server_has_lost_in_part_is_over_and_its_holder_is_told(
+    there: Space, name: str, wait: bool
+) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    held = stage.hold(ann, name)
+    fence, version = _fence(stage, held), stage.version(ann)
+    stage.put(ann, "plan", fence=fence)
+    there.client.delete(there.keys.prefix + "own")
+    assert isinstance(stage.write(ann, "plan", fence=fence), Fenced)
+    assert isinstance(stage.acquire(stage.request(bob, name, wait=wait)), Granted)
+    assert stage.version(ann) > version
+    assert [loss.reason for loss in stage.own(ann).losses] == ["the server lost it"]
+    assert [(event["agent_id"], event["name"]) for event in stage.told("lock.lost")] == [("ann", name)]
+    assert not stage.release(held)
+
+
+@rule("L14", "K1", "X11")
+def test_what_lies_in_an_area_and_was_lost_in_part_writes_nothing_once_the_area_is_anothers(there: Space) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    held = stage.hold(ann, "area/lock")
+    fence = _fence(stage, held)
+    there.client.delete(there.keys.prefix + "own")
+    stage.hold(bob, "area/")
+    assert isinstance(stage.write(ann, "plan", fence=fence), Fenced)
+    assert not stage.release(held)
+
+
+@rule("L13", "X11")
+@pytest.mark.parametrize("name", NAMES)
+def test_nobody_waits_for_its_own_lease_that_the_server_has_lost_in_part(there: Space, name: str) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    stage.hold(ann, name, flow="thread")
+    there.client.delete(there.keys.prefix + "own")
+    again = stage.hold(ann, name, flow="thread")
+    behind = stage.wait(bob, name)
+    stage.release(again)
+    assert stage.holding(name) == [behind.request_id]

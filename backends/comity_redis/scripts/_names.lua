@@ -45,7 +45,8 @@ local function rewrite(h)
 end
 
 -- Part the holders that are over from the others, and set when these end. They stay on record, in `lapsed`,
--- until a step that is about this name tells their sessions, or ends them.
+-- until a step that is about this name tells their sessions, or ends them. What its session's list does not have, is over:
+-- the server lost it, and with it what leads to the lease from an area above.
 local function prune(s)
   local kept = {}
   for _, h in ipairs(s.holders) do
@@ -53,6 +54,9 @@ local function prune(s)
     if not ends then -- of a session that is gone without a trace
       s.unsaved = true
     elseif ends <= now or (h.due > 0 and h.due <= now) then
+      s.lapsed[#s.lapsed + 1] = h
+    elseif not call('ZSCORE', OWN, h.o .. FS .. 'q' .. FS .. h.gid .. FS .. s.name) then
+      h.is_lost = true
       s.lapsed[#s.lapsed + 1] = h
     else
       h.ends = (h.due > 0 and h.due < ends) and h.due or ends

@@ -2,10 +2,11 @@
 -- above it, and its session has and waits for nothing else, so that nobody waits for it in turn (L13). All live, and
 -- have their places. It stands in line behind all others.
 local holds, raw = match(there[1], '^([xs])%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d\30([^\30]+)$')
-local who, due = match(raw or '', '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d\31[^\31]*\31([^\31]*\31[^\31]*)\31%d+\31(%d+)\31%d+\31[^\31]*$')
+local its, who, due = match(raw or '', '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d\31([^\31]*)\31([^\31]*\31[^\31]*)\31%d+\31(%d+)\31%d+\31[^\31]*$')
 local ends = who and (mode == 'x' or holds == 'x') and tonumber(call('ZSCORE', LIVE, who) or nil)
 if ends and due ~= '0' and tonumber(due) < ends then ends = tonumber(due) end
 if ends and ends > now and tonumber(call('ZRANGE', LIVE, 0, 0, 'WITHSCORES')[2]) > now
+  and call('ZSCORE', OWN, who .. FS .. 'q' .. FS .. its .. FS .. name)
   and #call('ZRANGEBYLEX', OWN, '[' .. mine .. FS, '(' .. mine .. ' ', 'LIMIT', 0, 1) == 0
   and #call('ZRANGEBYLEX', QUEUE, '[' .. FS, '[' .. FS .. format('%016.0f', now) .. ' ', 'LIMIT', 0, 1) == 0 then
   local number = following(there[2])

@@ -129,7 +129,7 @@ local function has_any(o, near)
 end
 
 -- Do away with what is over among the holders and waiters of these names, and hand them on: leases whose own time
--- has run out, places in line that were not kept, and of the sessions past their deadline the one longest so. The others count as gone all the same.
+-- has run out, or that the server lost, places in line that were not kept, and of the sessions past their deadline the one longest so. The others count as gone all the same.
 local function clear(list)
   local near, lapsed, known = nil, {}, {}
   for _, s in ipairs(states(list)) do s.dirty = true end
@@ -141,7 +141,7 @@ local function clear(list)
     end
   end
   if #lapsed > 1 then table.sort(lapsed, function(a, b) return a.token < b.token end) end
-  for _, h in ipairs(lapsed) do lose(h, 'ttl', '') end
+  for _, h in ipairs(lapsed) do lose(h, h.is_lost and 'the server lost it' or 'ttl', '') end
   local lost = call('ZRANGEBYLEX', QUEUE, '[' .. FS, '(' .. FS .. format('%016.0f', now + 1), 'LIMIT', 0, 64)
   all_in_place = #lost == 0
   for _, text in ipairs(lost) do

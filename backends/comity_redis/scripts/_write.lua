@@ -22,7 +22,8 @@ if ARGV[9] ~= '' then
   local record, held, newest = call('HGET', LOCKS, ARGV[7]) or '', false, NEVER
   for tok, gid, who, due in string.gmatch(record, '\30(%d+)\31([^\31]*)\31([^\31]*\31[^\31]*)\31%d+\31(%d+)\31') do
     if (due == '0' or tonumber(due) > now) and living(who) then
-      held = held or (tok == token_given and gid == ARGV[8] and who == ARGV[9] and sub(record, 1, 1) == 'x')
+      held = held or (tok == token_given and gid == ARGV[8] and who == ARGV[9] and sub(record, 1, 1) == 'x'
+        and call('ZSCORE', OWN, who .. FS .. 'q' .. FS .. gid .. FS .. ARGV[7])) -- else the server lost it
       if tok > newest then newest = tok end
     end
   end
