@@ -39,6 +39,9 @@ class FakeRunner:
         self._closed = self._forked = False
         forks.watch(self)
 
+    def doubt(self) -> None:
+        self.outages += 1
+
     def perform(self, op: RedisOp[Any], seconds_left: float) -> Any:
         if seconds_left <= 0:
             raise BackendUnavailable(self.where, "no time left", step=op.name, waited=0.0)

@@ -40,6 +40,9 @@ class Runner(Protocol):
     def outages(self) -> int:
         """Changes whenever the server may have lost something it had answered."""
 
+    def doubt(self) -> None:
+        """Take note that the server has lost something: `outages` changes (any thread)."""
+
     def perform(self, op: RedisOp[Any], seconds_left: float) -> Any:
         """Send `op` and return its answer as the server gave it, undecoded (str is never used).
 

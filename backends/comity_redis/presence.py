@@ -27,13 +27,15 @@ from comity_redis.sequence import Sequence
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from comity.model import Announcement, SessionRef
+    from comity.model import Announcement, Grant, SessionRef
     from comity.ops import Op
     from comity_redis.keys import Keys
     from comity_redis.op import RedisOp, Runner
     from comity_redis.verbs import Verbs
 
 _AGENT_ID, _STARTED = operator.attrgetter("agent_id"), operator.attrgetter("started_ms")
+_TOLD = 4
+"""So much a heartbeat is told; more means that the server has lost a lease of the session."""
 _SAME, _ANOTHER = 1, 0
 """What the membership is compared with the known one, by a step in which nobody is due."""
 
@@ -87,9 +89,16 @@ class RedisPresence:
             undo=undo,
         )
 
-    def heartbeat(self, session: SessionRef, seen: int) -> Op[Beat]:
+    def heartbeat(self, session: SessionRef, seen: int, held: Grant | None = None) -> Op[Beat]:
         """Renew a session, as `comity.ports.Presence.heartbeat` says."""
-        return self._heartbeat.call(_beat, session.agent_id, session.incarnation, f"{seen:010d}")
+
+        def parse(answer: list[Any]) -> Beat:
+            if len(answer) > _TOLD:
+                self._runner.doubt()
+            return _beat(answer[:_TOLD])
+
+        has = () if held is None else (held.request_id, held.name)
+        return self._heartbeat.call(parse, session.agent_id, session.incarnation, f"{seen:010d}", *has)
 
     def look(self, session: SessionRef) -> Op[Beat]:
         """Read what a heartbeat would answer, as `comity.ports.Presence.look` says."""

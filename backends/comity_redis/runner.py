@@ -266,6 +266,9 @@ class RedisRunner:
         """Changes whenever a connection was lost: what the server had been told may be lost with it."""
         return self.route.outages
 
+    def doubt(self) -> None:
+        self.route.outages += 1
+
     def moved(self) -> None:
         if self._forked:
             return

@@ -14,6 +14,7 @@ from comity.model import (
     Announced,
     Announcement,
     Beat,
+    Grant,
     Members,
     Reaped,
     SessionInfo,
@@ -164,8 +165,9 @@ class SqlitePresence:
                 "keep the file on a disk of this machine; sessions of several machines meet on Redis",
             )
 
-    def heartbeat(self, session: SessionRef, seen: int) -> Op[Beat]:
-        """See `comity.ports.Presence.heartbeat`."""
+    def heartbeat(self, session: SessionRef, seen: int, held: Grant | None = None) -> Op[Beat]:
+        """See `comity.ports.Presence.heartbeat`; a file loses nothing in part."""
+        del held
 
         def heartbeat(step: Step) -> Beat:
             mine = step.incarnation(session)

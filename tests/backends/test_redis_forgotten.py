@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import comity
 from comity.errors import SessionLost
 from comity.model import Fence, Fenced, Grant, Granted, LockRequest, Mode, Queued
 from comity.testing.kit.rules import rule
@@ -201,3 +204,52 @@ def test_nobody_waits_for_its_own_lease_that_the_server_has_lost_in_part(there: 
     behind = stage.wait(bob, name)
     stage.release(again)
     assert stage.holding(name) == [behind.request_id]
+
+
+@rule("L8", "S6", "X11")
+@pytest.mark.parametrize("lost", ["own", "locks"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_holder_is_told_by_its_next_heartbeat_what_the_server_has_lost_in_part(
+    there: Space, name: str, lost: str
+) -> None:
+    stage = there.stage
+    ann = stage.session("ann")
+    held = stage.hold(ann, name)
+    grant = Grant(name, held.request_id, ann, stage.token(held))
+    before = stage.backend.outages
+    assert stage.run(stage.backend.presence.heartbeat(ann, 0, grant)).alive
+    assert stage.backend.outages == before  # all is there
+    there.client.delete(there.keys.prefix + lost)
+    assert stage.run(stage.backend.presence.heartbeat(ann, 0, grant)).alive
+    assert stage.backend.outages > before
+    assert stage.own(ann).held == ()
+
+
+@rule("L8", "S6")
+def test_a_lease_that_ended_in_good_order_is_no_loss_of_the_servers(there: Space) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    released, taken = stage.hold(ann, "released"), stage.hold(ann, "taken")
+    grants = [Grant(held.wants[0].name, held.request_id, ann, stage.token(held)) for held in (released, taken)]
+    stage.release(released)
+    stage.run(stage.backend.locks.break_lock(bob, stage.new("break"), "taken", "stuck"))
+    before = stage.backend.outages
+    for grant in grants:
+        assert stage.run(stage.backend.presence.heartbeat(ann, 0, grant)).alive
+    assert stage.backend.outages == before
+
+
+@rule("L8", "X11")
+@pytest.mark.parametrize("lost", ["own", "locks"])
+def test_a_lease_of_which_the_server_has_lost_a_part_is_lost(redis_server: Server, lost: str) -> None:
+    options: dict[str, Any] = {"namespace": uuid.uuid4().hex, "heartbeat_interval": 0.1, "session_ttl": 5.0}
+    with comity.connect(redis_server.url, agent_id="ann", **options) as ann, redis_server.client() as client:
+        first, second = ann.locks.acquire("first"), ann.locks.acquire("second")
+        told = [threading.Event(), threading.Event()]
+        for lease, each in zip((first, second), told, strict=True):
+            lease.on_lost(lambda _, each=each: each.set())
+        client.delete(f"comity:{{{options['namespace']}}}:{lost}")
+        assert all(each.wait(5.0) for each in told)
+        assert first.loss() == second.loss() == "the store no longer knows it"
+        assert ann.liveness is comity.Liveness.LIVE
+        assert ann.locks.acquire("first", timeout=0).token > second.token

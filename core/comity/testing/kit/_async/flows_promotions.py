@@ -130,7 +130,8 @@ class AsyncPromotionFlows(AsyncFlowTests):
     @rule("B1")
     async def test_a_deposed_leader_promotes_nothing(self, stage: AsyncFlowStage) -> None:
         store = Store()
-        boss = await stage.join("boss", access_tier="VALIDATOR", plugins=[store])
+        quiet: dict[str, float] = {"session_ttl": 60.0, "heartbeat_interval": 20.0}
+        boss = await stage.join("boss", access_tier="VALIDATOR", plugins=[store], **quiet)
         eve = await stage.join("eve", access_tier="STEWARD")
         job = AsyncPromote(boss._space)  # noqa: SLF001
         await turn_of(boss, job)  # it leads

@@ -130,7 +130,8 @@ class PromotionFlows(FlowTests):
     @rule("B1")
     def test_a_deposed_leader_promotes_nothing(self, stage: FlowStage) -> None:
         store = Store()
-        boss = stage.join("boss", access_tier="VALIDATOR", plugins=[store])
+        quiet: dict[str, float] = {"session_ttl": 60.0, "heartbeat_interval": 20.0}
+        boss = stage.join("boss", access_tier="VALIDATOR", plugins=[store], **quiet)
         eve = stage.join("eve", access_tier="STEWARD")
         job = Promote(boss._space)  # noqa: SLF001
         turn_of(boss, job)  # it leads
