@@ -246,8 +246,8 @@ def test_a_lease_of_which_the_server_has_lost_a_part_is_lost(redis_server: Serve
     with comity.connect(redis_server.url, agent_id="ann", **options) as ann, redis_server.client() as client:
         first, second = ann.locks.acquire("first"), ann.locks.acquire("second")
         told = [threading.Event(), threading.Event()]
-        for lease, each in zip((first, second), told, strict=True):
-            lease.on_lost(lambda _, each=each: each.set())
+        first.on_lost(lambda _: told[0].set())
+        second.on_lost(lambda _: told[1].set())
         client.delete(f"comity:{{{options['namespace']}}}:{lost}")
         assert all(each.wait(5.0) for each in told)
         assert first.loss() == second.loss() == "the store no longer knows it"
