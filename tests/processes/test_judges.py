@@ -320,6 +320,13 @@ def test_what_is_excused_is_not_found() -> None:
     assert list(JUDGES["no lock is free while somebody waits"](history([*free, strike(Kind.RESET, 1, 1, "a3")])))
 
 
+def test_nothing_is_seen_of_a_join_when_the_store_was_away_until_it_lost_it() -> None:
+    untold = [join(), strike(Kind.FLUSHALL, 1.21, 1.3)]
+    assert list(JUDGES["joins and leaves are told once"](history(untold)))
+    away = strike(Kind.RESTART, 0.7, 1.2)
+    assert list(JUDGES["joins and leaves are told once"](history([*untold, away]))) == []
+
+
 def test_a_name_is_not_free_while_one_has_it_that_was_stopped_and_never_knew() -> None:
     parts = [*lease(1.0, 1.5), *QUEUED]
     unheard = note("told", 1.9, actor="auditor", type="lock.lost", name="x", token=int(1.5 * US), agent_id="a9")

@@ -32,6 +32,15 @@ def _told(history: History, what: str) -> dict[Session, list[Note]]:
     return found
 
 
+def _seen_by(history: History, moment: int) -> int:
+    """Return by when the auditor has seen what was told at a moment: not while the store serves nobody."""
+    due = moment + _LOOK_NS
+    for strike in sorted(history.strikes, key=lambda strike: strike.begun):
+        if EXCUSES[strike.kind].late is Whose.ALL and moment <= strike.ended and strike.begun <= due:
+            due = max(due, strike.ended + _LOOK_NS)
+    return due
+
+
 def lived(history: History) -> Iterator[Violation]:
     """Joining is told once, and leaving once and after it (S1, S7, S8), in the system topic."""
     joined, left = _told(history, "session.joined"), _told(history, "session.left")
@@ -50,7 +59,7 @@ def lived(history: History) -> Iterator[Violation]:
     for call, session, told in calls:
         # Whoever could not reach the store leaves by its deadline, but that may be another session's by now.
         away = call.do == "leave" and history.late(call.actor, call.begun, call.end)
-        if session not in told and not away and not history.lost_data(call.begun, call.end + _LOOK_NS):
+        if session not in told and not away and not history.lost_data(call.begun, _seen_by(history, call.end)):
             yield Violation(f"{call} was told to nobody", call.begun, call.end)
 
 
