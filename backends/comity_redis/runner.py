@@ -64,15 +64,16 @@ class RedisRunner:
 
     def perform(self, op: RedisOp[Any], seconds_left: float) -> Any:
         started = time.monotonic()
+        deadline = started + seconds_left
         try:
             wire = self._idle.pop()
         except IndexError:
-            wire, seconds_left = self._connect(started + seconds_left, op.name)
+            wire, seconds_left = self._connect(deadline, op.name)
         else:
             if started - wire.used > _IDLE and wire.is_stale():
                 self._drop(wire)
                 self.route.lost(wire.address)
-                wire, seconds_left = self._connect(started + seconds_left, op.name)
+                wire, seconds_left = self._connect(deadline, op.name)
         try:
             if self._frame is None:
                 answer = wire.ask(op.data, op.replies, seconds_left)
@@ -86,15 +87,14 @@ class RedisRunner:
             self._failed(wire, error, op.name, started)
             raise
         if answer.__class__ is ErrorReply:
-            return self._second_try(wire, op, answer, started, seconds_left)
+            return self._second_try(wire, op, answer, started, deadline)
         self._idle.append(wire)
         if self._closed:
             self._drop_idle()
         return answer
 
-    def _second_try(self, wire: Wire, op: RedisOp[Any], error: ErrorReply, started: float, seconds_left: float) -> Any:
+    def _second_try(self, wire: Wire, op: RedisOp[Any], error: ErrorReply, started: float, deadline: float) -> Any:
         """Deal with an error answer, and raise what is left of it."""
-        deadline = time.monotonic() + seconds_left
         plan = second_try(self.route, op, error, lambda: deadline - time.monotonic())
         answer: Any = error
         try:
@@ -192,15 +192,14 @@ class RedisRunner:
             self._afailed(pool, wire, error, op.name, started)
             raise
         if answer.__class__ is ErrorReply:
-            return await self._asecond_try(pool, wire, op, answer, started, seconds_left)
+            return await self._asecond_try(pool, wire, op, answer, started, deadline)
         pool.give(wire)
         return answer
 
     async def _asecond_try(
-        self, pool: LoopPool, wire: AsyncWire, op: RedisOp[Any], error: ErrorReply, started: float, seconds_left: float
+        self, pool: LoopPool, wire: AsyncWire, op: RedisOp[Any], error: ErrorReply, started: float, deadline: float
     ) -> Any:
         """Deal with an error answer like `_second_try`."""
-        deadline = time.monotonic() + seconds_left
         plan = second_try(self.route, op, error, lambda: deadline - time.monotonic())
         answer: Any = error
         held: AsyncWire | None = wire

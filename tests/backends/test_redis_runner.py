@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from comity_redis.op import transaction
 from comity_redis.packing import pack
 from comity_redis.runner import RedisRunner
 from comity_redis.script import Script, Source, read_script
+from tests.backends import mute
 from tests.backends.calls import ask, closing, echo, once
 
 if TYPE_CHECKING:
@@ -188,3 +190,24 @@ def test_a_client_of_the_callers_gives_the_address_and_keeps_its_pool(redis_serv
         assert ask(runner, "CLIENT", "ID").run(5) != mine
         runner.close()
         assert client.client_id() == mine
+
+
+@rule("X3")
+def test_a_second_try_ends_with_the_time_of_the_call() -> None:
+    late = 0.4
+    with mute.scripted(b"", b"-NOSCRIPT No matching script.\r\n", b"", b"", b"", every=late) as url:
+        runner = RedisRunner(Address.parse(url))
+        started = time.monotonic()
+        with pytest.raises(BackendUnavailable, match="silent"):
+            echo(runner).run(0.5)
+        assert time.monotonic() - started < 0.5 + late / 2
+        runner.close()
+
+        async def in_asyncio() -> float:
+            async with closing(url) as runner:
+                started = time.monotonic()
+                with pytest.raises(BackendUnavailable, match="silent"):
+                    await echo(runner).arun(0.5)
+                return time.monotonic() - started
+
+        assert asyncio.run(in_asyncio()) < 0.5 + late / 2
