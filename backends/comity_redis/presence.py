@@ -91,14 +91,13 @@ class RedisPresence:
 
     def heartbeat(self, session: SessionRef, seen: int, held: Grant | None = None) -> Op[Beat]:
         """Renew a session, as `comity.ports.Presence.heartbeat` says."""
-
-        def parse(answer: list[Any]) -> Beat:
-            if len(answer) > _TOLD:
-                self._runner.doubt()
-            return _beat(answer[:_TOLD])
-
         has = () if held is None else (held.request_id, held.name)
-        return self._heartbeat.call(parse, session.agent_id, session.incarnation, f"{seen:010d}", *has)
+        return self._heartbeat.call(self._beaten, session.agent_id, session.incarnation, f"{seen:010d}", *has)
+
+    def _beaten(self, answer: list[Any]) -> Beat:
+        if len(answer) > _TOLD:
+            self._runner.doubt()
+        return _beat(answer[:_TOLD])
 
     def look(self, session: SessionRef) -> Op[Beat]:
         """Read what a heartbeat would answer, as `comity.ports.Presence.look` says."""

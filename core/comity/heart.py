@@ -224,13 +224,14 @@ class Heart:
     def _ask(self, ref: SessionRef, sent: float) -> Beat:
         """Send a heartbeat, or only look where others keep the session alive and nothing is under way here."""
         session, presence, calls = self._session, self._session.backend.presence, self._session.calls
-        if calls is None:
-            return session.seam.run(presence.heartbeat(ref, session.seen, session.holdings.eldest(ref)), self._budget())
-        if not calls.owed:
+        if calls is not None and not calls.owed:
             return session.seam.run(presence.look(ref), self._budget())
+        heartbeat = presence.heartbeat(ref, session.seen, session.holdings.eldest(ref))
+        if calls is None:
+            return session.seam.run(heartbeat, self._budget())
         calls.beaten(sent)
         try:
-            return session.seam.run(presence.heartbeat(ref, session.seen, session.holdings.eldest(ref)), self._budget())
+            return session.seam.run(heartbeat, self._budget())
         except BackendUnavailable:
             calls.missed()
             raise

@@ -56,6 +56,21 @@ def _lease(request_id: str, *, adopted: bool) -> LeaseState:
     return lease
 
 
+@rule("L8", "S6")
+def test_the_eldest_lease_is_the_oldest_that_stands_of_that_incarnation() -> None:
+    holdings, mine = Holdings(), SessionRef("ann", "i")
+    first, second, third = (_lease(name, adopted=False) for name in ("r1", "r2", "r3"))
+    assert holdings.eldest(mine) is None
+    for each in (first, second, third):
+        holdings.add(each)
+    assert holdings.eldest(mine) == first.grant
+    assert holdings.eldest(SessionRef("ann", "another life")) is None
+    first.lose("preempted")
+    assert holdings.eldest(mine) == second.grant
+    holdings.drop("r2")
+    assert holdings.eldest(mine) == third.grant
+
+
 def test_there_are_adopted_leases_while_one_of_them_is_there() -> None:
     holdings = Holdings()
     own, adopted, another = _lease("r1", adopted=False), _lease("r2", adopted=True), _lease("r3", adopted=True)

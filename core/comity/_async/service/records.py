@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from comity.errors import LockLost
-from comity.model import Fence, Fenced, Mismatch, StateWrite
+from comity.errors import ComityError, LockLost
+from comity.model import Ended, Fence, Fenced, Mismatch, StateWrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ class AsyncRecords:
         lease.ensure_held()
         puts = [(StateWrite(space.ids(), self._ref, key, known, self._fence), body) for key, body, known in bodies]
         answers = await space.seam.arun(space.backend.state.put_all(puts, ttl_ms=round(ttl * 1000)))
-        return [self._version(answer) for answer in answers]
+        return [await self._version(answer) for answer in answers]
 
     async def write(
         self,
@@ -71,16 +71,26 @@ class AsyncRecords:
         write = StateWrite(space.ids(), self._ref, key, expect_version, self._fence)
         ttl_ms = None if ttl is None else round(ttl * 1000)
         op = space.backend.state.put(write, body, ttl_ms=ttl_ms, ephemeral=False, max_held=space.settings.max_held)
-        return self._version(await space.seam.arun(op))
+        return await self._version(await space.seam.arun(op))
 
-    def _version(self, answer: Written | Mismatch | Fenced) -> int | None:
+    async def _version(self, answer: Written | Mismatch | Fenced) -> int | None:
         """Return the version that was made, None when another stood there. Raises `LockLost`."""
         lease = self._lease
         if isinstance(answer, Mismatch):
             return None
         if isinstance(answer, Fenced):
-            over = "its lease is over" if answer.grant_over else f"token {answer.newest} has written since"
+            over = await self._why_over() if answer.grant_over else f"token {answer.newest} has written since"
             reason = f"a write of the leader was refused: {over}"
             lease.lose(reason)
             raise LockLost(lease.name, lease.token, lease.loss() or reason)
         return answer.version
+
+    async def _why_over(self) -> str:
+        """Ask what became of the lease: whoever took it may have said why."""
+        renew = self._space.backend.locks.renew  # one that is numbered 0 changes nothing and tells how the lease stands
+        try:
+            answer = await self._space.seam.arun(renew(self._ref, self._lease.request_id, 0, None))
+        except ComityError:
+            answer = None
+        reason = answer.reason if isinstance(answer, Ended) else ""
+        return f"its lease is over ({reason})" if reason else "its lease is over"

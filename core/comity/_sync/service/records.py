@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from comity.errors import LockLost
-from comity.model import Fence, Fenced, Mismatch, StateWrite
+from comity.errors import ComityError, LockLost
+from comity.model import Ended, Fence, Fenced, Mismatch, StateWrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,8 +81,18 @@ class Records:
         if isinstance(answer, Mismatch):
             return None
         if isinstance(answer, Fenced):
-            over = "its lease is over" if answer.grant_over else f"token {answer.newest} has written since"
+            over = self._why_over() if answer.grant_over else f"token {answer.newest} has written since"
             reason = f"a write of the leader was refused: {over}"
             lease.lose(reason)
             raise LockLost(lease.name, lease.token, lease.loss() or reason)
         return answer.version
+
+    def _why_over(self) -> str:
+        """Ask what became of the lease: whoever took it may have said why."""
+        renew = self._space.backend.locks.renew  # one that is numbered 0 changes nothing and tells how the lease stands
+        try:
+            answer = self._space.seam.run(renew(self._ref, self._lease.request_id, 0, None))
+        except ComityError:
+            answer = None
+        reason = answer.reason if isinstance(answer, Ended) else ""
+        return f"its lease is over ({reason})" if reason else "its lease is over"
