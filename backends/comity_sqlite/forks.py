@@ -35,10 +35,11 @@ class Owner(Protocol):
 
 
 class _Mine(threading.local):
-    """The lock of the calling thread."""
+    """The lock of the calling thread, and those it has taken for a fork of its own."""
 
     def __init__(self, gate: Gate) -> None:
         self.lock = gate.new_lock()
+        self.taken: list[threading.RLock] = []
 
 
 class Gate:
@@ -51,13 +52,20 @@ class Gate:
 
     def __init__(self) -> None:
         self._guard = threading.RLock()
+        self._forking = False
         self._owners: weakref.WeakSet[Owner] = weakref.WeakSet()
         self._locks: weakref.WeakSet[threading.RLock] = weakref.WeakSet()
-        self._taken: list[threading.RLock] = []
         self._mine = _Mine(self)
 
     def passing(self) -> threading.RLock:
-        """Return what a step of this thread is performed under: ``with gate.passing():``."""
+        """Return what a step of this thread is performed under: ``with gate.passing():``.
+
+        Waits for a fork that wants to happen: a thread that goes from step to step would take its lock again each time
+        before the fork had woken up.
+        """
+        if self._forking:
+            with self._guard:
+                pass
         return self._mine.lock
 
     def new_lock(self) -> threading.RLock:
@@ -72,16 +80,21 @@ class Gate:
         with self._guard:
             self._owners.add(owner)
 
-    def before_fork(self) -> None:
-        """Hold new steps back, wait for the running ones, close all connections."""
+    def before_fork(self) -> bool:
+        """Hold new steps back, wait for the running ones, close all connections; False when a step took too long."""
         deadline = time.monotonic() + _PATIENCE
-        self._taken = [self._guard]
+        taken = self._mine.taken
+        taken.append(self._guard)
         self._guard.acquire()
-        self._taken += self._locks
-        got = [lock.acquire(timeout=max(deadline - time.monotonic(), 0.0)) for lock in self._taken[1:]]
+        self._forking = True
+        got = []
+        for lock in list(self._locks):
+            taken.append(lock)
+            got.append(lock.acquire(timeout=max(deadline - time.monotonic(), 0.0)))
         if all(got):
             for owner in list(self._owners):
                 owner.release()
+        return all(got)
 
     def after_in_parent(self) -> None:
         """Go on."""
@@ -91,11 +104,15 @@ class Gate:
             self._give_back()
 
     def _give_back(self) -> None:
-        for lock in self._taken:
+        taken = self._mine.taken
+        while taken:
+            if taken[-1] is self._guard:
+                self._forking = False
             try:  # noqa: SIM105 - whose `with` is lines of Python
-                lock.release()
+                taken[-1].release()
             except RuntimeError:
                 pass  # it was not to be had in time
+            taken.pop()
 
     def after_in_child(self) -> None:
         """Start afresh; what could not be closed is never touched again, nor its file."""

@@ -15,7 +15,8 @@ def stop_between_steps() -> None:
     for it, and the running ones waited for.
     """
     try:
-        gate.before_fork()
+        while not gate.before_fork():
+            gate.after_in_parent()
         # To this very thread, which then goes no step further; sent to the process it may run on for a while.
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     finally:
