@@ -27,6 +27,7 @@ own       lex     o FS ``q`` FS request FS name: a request that holds or waits;
                   o FS ``e`` FS key: it ends with the session;
                   o FS ``n`` FS version (10 digits) FS request FS token FS name FS reason: a loss not yet
                   acknowledged, at most 1,000; o FS ``v`` FS name: it is part of a verdict on the name;
+                  FS ``m`` FS mark: the one in ``tasks``;
                   FS mode FS name: a name with a ``/`` that is held, to be found from the areas above it;
                   o FS ``t`` FS request FS task: a claim; o FS ``c`` FS request FS number FS listener FS
                   queue: a claim that waits
@@ -61,14 +62,15 @@ tasks     hash    task -> status (r ready, d delayed, b blocked, c claimed, f do
                   FS ``d`` FS task -> the tasks it waits for, parted by FS; FS ``k`` FS queue FS dedupe key ->
                   the task that has it; FS ``q`` FS queue, FS ``b`` FS batch -> counts: ready, delayed,
                   blocked, claimed, dead, done ever, done and kept, sum of durations; FS ``n`` -> epoch FS number of
-                  the last end
+                  the last end; FS ``m`` -> a mark that ``own`` and ``lines`` have too, unless the server lost them
 lines     lex     ``r`` FS queue FS rank FS number FS task, ready; ``d`` FS queue FS due (14 digits) FS number FS
                   task; ``b`` FS queue FS number FS task; ``c`` FS queue FS token FS task; ``f``, ``x`` FS queue FS
                   number of the end FS task; ``g`` FS batch FS number of the end FS task; ``q`` FS queue: one
                   of which a task is kept; ``p`` FS task FS task that depends on it; ``w`` FS queue FS number
                   FS request FS o FS listener: a claim that waits;
                   ``0`` FS task FS ``f``, ``x`` or ``r`` (removed) FS task: how it ended, and the last
-                  of its dependents that knows; ``1`` FS end of a claim's own time (14 digits) FS task
+                  of its dependents that knows; ``0`` FS task FS ``l`` FS: to be looked at again after a loss;
+                  ``m`` FS mark: the one in ``tasks``; ``1`` FS end of a claim's own time (14 digits) FS task
 finished  stream  ends of tasks: the entry ``<number>-0`` has the fields ``i`` task, ``q`` queue, ``b`` batch, ``s``
                   status, ``n`` attempts, ``d`` duration, ``a`` milliseconds, ``e`` error, ``r`` result
 payloads  hash    task -> payload

@@ -27,7 +27,7 @@ from comity_redis.sequence import Sequence
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from comity.model import Announcement, Grant, SessionRef
+    from comity.model import Announcement, Eldest, SessionRef
     from comity.ops import Op
     from comity_redis.keys import Keys
     from comity_redis.op import RedisOp, Runner
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _AGENT_ID, _STARTED = operator.attrgetter("agent_id"), operator.attrgetter("started_ms")
 _TOLD = 4
-"""So much a heartbeat is told; more means that the server has lost a lease of the session."""
+"""So much a heartbeat is told; more means that the server has lost what the session had."""
 _SAME, _ANOTHER = 1, 0
 """What the membership is compared with the known one, by a step in which nobody is due."""
 
@@ -89,9 +89,9 @@ class RedisPresence:
             undo=undo,
         )
 
-    def heartbeat(self, session: SessionRef, seen: int, held: Grant | None = None) -> Op[Beat]:
+    def heartbeat(self, session: SessionRef, seen: int, eldest: Eldest | None = None) -> Op[Beat]:
         """Renew a session, as `comity.ports.Presence.heartbeat` says."""
-        has = () if held is None else (held.request_id, held.name)
+        has = () if eldest is None else (*(eldest.lease or ("", "")), *(eldest.claim or ()))
         return self._heartbeat.call(self._beaten, session.agent_id, session.incarnation, f"{seen:010d}", *has)
 
     def _beaten(self, answer: list[Any]) -> Beat:

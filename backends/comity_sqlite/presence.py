@@ -14,7 +14,7 @@ from comity.model import (
     Announced,
     Announcement,
     Beat,
-    Grant,
+    Eldest,
     Members,
     Reaped,
     SessionInfo,
@@ -165,9 +165,9 @@ class SqlitePresence:
                 "keep the file on a disk of this machine; sessions of several machines meet on Redis",
             )
 
-    def heartbeat(self, session: SessionRef, seen: int, held: Grant | None = None) -> Op[Beat]:
+    def heartbeat(self, session: SessionRef, seen: int, eldest: Eldest | None = None) -> Op[Beat]:
         """See `comity.ports.Presence.heartbeat`; a file loses nothing in part."""
-        del held
+        del eldest
 
         def heartbeat(step: Step) -> Beat:
             mine = step.incarnation(session)

@@ -212,6 +212,11 @@ class Claims:
         """Return the present claims."""
         return list(self._claims.values())
 
+    def eldest(self, ref: SessionRef) -> tuple[str, str] | None:
+        """Return request id and task of the oldest claim of an incarnation that stands."""
+        mine = (claim.identity for claim in self.all() if claim.stands)
+        return next(((request_id, task_id) for owner, request_id, task_id, _ in mine if owner == ref), None)
+
     def find(self, request_id: str) -> ClaimState | None:
         """Return the claim of a request."""
         return self._claims.get(request_id)

@@ -226,7 +226,7 @@ class Heart:
         session, presence, calls = self._session, self._session.backend.presence, self._session.calls
         if calls is not None and not calls.owed:
             return session.seam.run(presence.look(ref), self._budget())
-        heartbeat = presence.heartbeat(ref, session.seen, session.holdings.eldest(ref))
+        heartbeat = session.heartbeat(ref)
         if calls is None:
             return session.seam.run(heartbeat, self._budget())
         calls.beaten(sent)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from comity.lease_state import LeaseState
-    from comity.model import Grant, Granted, Link, Loss, Own, SessionRef
+    from comity.model import Granted, Link, Loss, Own, SessionRef
 
 T = TypeVar("T")
 
@@ -116,11 +116,14 @@ class Holdings:
         """Return the present leases."""
         return list(self._leases.values())
 
-    def eldest(self, ref: SessionRef) -> Grant | None:
-        """Return the oldest lease of an incarnation that stands: whatever lost others, lost it as well."""
+    def eldest(self, ref: SessionRef) -> tuple[str, str] | None:
+        """Return request id and name of the oldest lease of an incarnation that stands.
+
+        Whatever lost others, lost it as well.
+        """
         with self._guard:
-            standing = (lease.grant for lease in self._leases.values() if lease.stands)
-            return next((grant for grant in standing if grant.session == ref), None)
+            grants = (lease.grant for lease in self._leases.values() if lease.stands)
+            return next(((grant.request_id, grant.name) for grant in grants if grant.session == ref), None)
 
     def find(self, name: str, flow: str) -> list[LeaseState]:
         """Return the standing leases of a flow on a name, or on an area that covers it."""

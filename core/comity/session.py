@@ -20,7 +20,7 @@ from comity.claims import Claims
 from comity.comparing import UNKNOWN
 from comity.errors import ClaimLost, Closed, Forked, LockLost, NotAnnounced, SessionLost
 from comity.holdings import Holdings, Known
-from comity.model import Announcement, Ended, Liveness
+from comity.model import Announcement, Eldest, Ended, Liveness
 from comity.phase import Phase
 
 if TYPE_CHECKING:
@@ -168,13 +168,15 @@ class OwnSession:
         """
         return _NOTHING if self.calls is None else self.calls.waiting()
 
-    @property
-    def seen(self) -> int:
-        """Up to which version this process answers for what the session lost: it leaves that to one that owns it.
+    def heartbeat(self, ref: SessionRef) -> Op[Beat]:
+        """Return the step that tells the store that `ref` lives, and names the oldest of what it has.
 
-        Where none does, whoever is there answers, so that notes of losses do not pile up: the others ask the store.
+        What was lost up to a version this process answers for only where none owns the session, so that notes of losses
+        do not pile up: the others ask the store.
         """
-        return self.version if self.calls is None or self.info.pid == 0 else 0
+        seen = self.version if self.calls is None or self.info.pid == 0 else 0
+        eldest = Eldest(self.holdings.eldest(ref), self.claims.eldest(ref))
+        return self.backend.presence.heartbeat(ref, seen, eldest if any(eldest) else None)
 
     # Its life
 

@@ -10,7 +10,7 @@ import pytest
 
 import comity
 from comity.errors import SessionLost
-from comity.model import Fence, Fenced, Grant, Granted, LockRequest, Mode, Queued
+from comity.model import Eldest, Fence, Fenced, Grant, Granted, LockRequest, Mode, Queued
 from comity.testing.kit.rules import rule
 from tests.backends.redis_spaces import KINDS, Space, on, space
 
@@ -215,12 +215,12 @@ def test_a_holder_is_told_by_its_next_heartbeat_what_the_server_has_lost_in_part
     stage = there.stage
     ann = stage.session("ann")
     held = stage.hold(ann, name)
-    grant = Grant(name, held.request_id, ann, stage.token(held))
+    eldest = Eldest(lease=(held.request_id, name))
     before = stage.backend.outages
-    assert stage.run(stage.backend.presence.heartbeat(ann, 0, grant)).alive
+    assert stage.run(stage.backend.presence.heartbeat(ann, 0, eldest)).alive
     assert stage.backend.outages == before  # all is there
     there.client.delete(there.keys.prefix + lost)
-    assert stage.run(stage.backend.presence.heartbeat(ann, 0, grant)).alive
+    assert stage.run(stage.backend.presence.heartbeat(ann, 0, eldest)).alive
     assert stage.backend.outages > before
     assert stage.own(ann).held == ()
 
@@ -230,12 +230,12 @@ def test_a_lease_that_ended_in_good_order_is_no_loss_of_the_servers(there: Space
     stage = there.stage
     ann, bob = stage.session("ann"), stage.session("bob")
     released, taken = stage.hold(ann, "released"), stage.hold(ann, "taken")
-    grants = [Grant(held.wants[0].name, held.request_id, ann, stage.token(held)) for held in (released, taken)]
     stage.release(released)
     stage.run(stage.backend.locks.break_lock(bob, stage.new("break"), "taken", "stuck"))
     before = stage.backend.outages
-    for grant in grants:
-        assert stage.run(stage.backend.presence.heartbeat(ann, 0, grant)).alive
+    for held in (released, taken):
+        eldest = Eldest(lease=(held.request_id, held.wants[0].name))
+        assert stage.run(stage.backend.presence.heartbeat(ann, 0, eldest)).alive
     assert stage.backend.outages == before
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from comity.errors import BackendFull
 from comity.testing.kit.rules import rule
+from comity.testing.kit.work import READY, listed, push
 from tests.backends.redis_spaces import Space, on
 
 if TYPE_CHECKING:
@@ -65,3 +66,15 @@ def test_a_full_server_refuses_new_leases_and_sessions_whole(full: Space) -> Non
     full.client.config_set("maxmemory", "0")
     assert stage.holding() == [held.request_id]
     stage.hold(ann, "other")
+
+
+@rule("X11", "X13")
+def test_a_full_server_makes_lines_of_tasks_anew(full: Space) -> None:
+    stage = full.stage
+    ann = stage.session("ann")
+    task = push(stage, ann)
+    full.client.delete(full.keys["lines"])
+    fill(full)
+    stage.run(stage.backend.presence.reap())
+    full.client.config_set("maxmemory", "0")
+    assert listed(stage, READY) == [task]

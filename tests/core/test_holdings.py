@@ -63,12 +63,12 @@ def test_the_eldest_lease_is_the_oldest_that_stands_of_that_incarnation() -> Non
     assert holdings.eldest(mine) is None
     for each in (first, second, third):
         holdings.add(each)
-    assert holdings.eldest(mine) == first.grant
+    assert holdings.eldest(mine) == ("r1", "x")
     assert holdings.eldest(SessionRef("ann", "another life")) is None
     first.lose("preempted")
-    assert holdings.eldest(mine) == second.grant
+    assert holdings.eldest(mine) == ("r2", "x")
     holdings.drop("r2")
-    assert holdings.eldest(mine) == third.grant
+    assert holdings.eldest(mine) == ("r3", "x")
 
 
 def test_there_are_adopted_leases_while_one_of_them_is_there() -> None:

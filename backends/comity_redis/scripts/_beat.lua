@@ -2,9 +2,8 @@
 local first = call('ZRANGE', LIVE, 0, 1, 'WITHSCORES')
 local other = first[1] == o and first[4] or first[2]
 if first[1] == o and not first[4] then other = nil end
-local claim = call('ZRANGEBYLEX', LINES, '[1' .. FS, '(1 ', 'LIMIT', 0, 1)[1]
-local ends = claim and tonumber(sub(claim, 3, 16))
+--@include _tasks_due.lua
 other = tonumber(other or nil)
-if ends and (not other or ends < other) then other = ends end
+if tasks_due and (not other or tasks_due < other) then other = tasks_due end
 local told = {1, tonumber(kept[2] or 0) or 0, call('ZCOUNT', LIVE, '(' .. format('%.0f', now), '+inf'),
   other and other - now or false}

@@ -164,12 +164,11 @@ local function clear(list)
   commit()
 end
 
--- Milliseconds to the earliest deadline of a session other than `o`, or of a claim, nil without any.
+-- Milliseconds to the earliest deadline of a session other than `o`, or of the tasks, nil without any.
 local function next_deadline(o)
   local first = call('ZRANGE', LIVE, 0, 1, 'WITHSCORES')
   local at = tonumber(first[first[1] == o and 4 or 2] or nil)
-  local claim = call('ZRANGEBYLEX', LINES, '[1' .. FS, '(1 ', 'LIMIT', 0, 1)[1]
-  local ends = claim and tonumber(sub(claim, 3, 16))
-  if ends and (not at or ends < at) then at = ends end
+--@include _tasks_due.lua
+  if tasks_due and (not at or tasks_due < at) then at = tasks_due end
   return at and at - now
 end

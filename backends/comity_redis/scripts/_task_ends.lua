@@ -117,7 +117,7 @@ local function inform(id, needed, how)
 end
 
 -- Let those that depend on what ended know, up to 64 in a step; the rest is kept for the steps after it, as
--- 0 FS id FS how FS the last one that knows.
+-- 0 FS id FS how FS the last one that knows. One to be looked at again is kept with the how l.
 function T.inform()
   local left = 64
   local function look(id, how, last)
@@ -135,8 +135,15 @@ function T.inform()
     local kept = call('ZRANGEBYLEX', LINES, '[0' .. FS, '(0 ', 'LIMIT', 0, 1)[1]
     if not kept then break end
     call('ZREM', LINES, kept)
-    local id, how, last = match(kept, '^0\31([^\31]*)\31([fxr])\31(.*)$')
-    if id then look(id, how, last) else T.garbled() end
+    local id, how, last = match(kept, '^0\31([^\31]*)\31([fxrl])\31(.*)$')
+    if how == 'l' then
+      look_again(id, inform)
+      left = left - 1
+    elseif id then
+      look(id, how, last)
+    else
+      T.garbled()
+    end
   end
   local at = 1
   while at <= #ended do
@@ -150,8 +157,10 @@ function T.inform()
   ended = {}
 end
 
--- Give back claims whose own time is over, those over the longest first, and go on with what earlier steps left.
+-- Give back claims whose own time is over, those over the longest first, mend what was lost, and go on with what earlier
+-- steps left.
 function T.tidy()
+  T.mend()
   local first = call('ZRANGE', LINES, 0, 0)[1] or ''
   if sub(first, 1, 2) == '0' .. FS then
     T.inform()

@@ -135,7 +135,10 @@ function T.commit()
       if queue then call('ZREM', LINES, 'q' .. sub(field, 3)) end
     else
       call('HSET', TASKS, field, format('%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f', unpack(c)))
-      if queue and c.new then call('ZADD', LINES, 0, 'q' .. sub(field, 3)) end
+      if queue and c.new then
+        call('ZADD', LINES, 0, 'q' .. sub(field, 3))
+        T.mark()
+      end
     end
   end
   counts, fresh, unwatched = {}, {}, {}

@@ -8,6 +8,7 @@ local function tasks()
   local T = {}
   --@include _task_records.lua
   --@include _task_lines.lua
+  --@include _task_mending.lua
   --@include _task_ends.lua
   tasks_made = T
   return T

@@ -18,6 +18,7 @@ if present then
   end
   if settled(other) then return {'T', deadline(other) - now} end
 end
+if call('EXISTS', LIVE) == 0 then tasks().doubt() end
 local text = format('%.0f', now)
 call('HSET', LEASES, sid, table.concat({inc, ARGV[3], ARGV[4], text, ARGV[6]}, FS))
 call('HDEL', LEASES, sid .. FS .. 'v')

@@ -1,7 +1,8 @@
 -- Move a session's deadline on, unless it is over.
--- ARGV  agent id, incarnation, version up to which losses are known; then a lease that it has, if any: request id, name
+-- ARGV  agent id, incarnation, version up to which losses are known; then, if any, a lease that it has: request id, name, or
+--       twice nothing; and a claim: request id, task
 -- Answers  {1, version, live sessions, ms to the earliest deadline of another session or a claim or false}, then 1 when
---          that lease is gone, and did not end: the server lost it; or {0, reason}
+--          that lease or claim is gone, and did not end: the server lost it; or {0, reason}
 -- Keeps  S3, S6 (one small step whatever is held), X13: its first write only removes
 --@include _keys.lua
 local o = ARGV[1] .. FS .. ARGV[2]
@@ -13,11 +14,14 @@ if alive and tonumber(alive) > now then
   local ttl = match(kept[1] or '', '^[^\31]*\31(%d+)\31') or 30000
   call('ZADD', LIVE, now + ttl, o)
 --@include _beat.lua
-  if ARGV[4] then
-    local record = call('HGET', LOCKS, ARGV[5])
-    local has = record and find(record, FS .. ARGV[4] .. FS .. o .. FS, 18, true)
-      and call('ZSCORE', OWN, o .. FS .. 'q' .. FS .. ARGV[4] .. FS .. ARGV[5])
-    if not has and not call('ZSCORE', ENDED, ARGV[4]) then told[5] = 1 end
+  local function is_gone(gid, record, from, entry)
+    local whole = record and find(record, FS .. gid .. FS .. o .. FS, from, true) and call('ZSCORE', OWN, o .. FS .. entry)
+    return not whole and not call('ZSCORE', ENDED, gid)
+  end
+  local gid, name, claim, id = ARGV[4] or '', ARGV[5], ARGV[6] or '', ARGV[7]
+  if gid ~= '' and is_gone(gid, call('HGET', LOCKS, name), 18, 'q' .. FS .. gid .. FS .. name)
+    or claim ~= '' and is_gone(claim, call('HGET', TASKS, id), 1, 't' .. FS .. claim .. FS .. id) then
+    told[5] = 1
   end
   return told
 end

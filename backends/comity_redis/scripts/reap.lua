@@ -1,6 +1,6 @@
 -- End one session that is past its deadline, and give back claims whose own time is over.
 -- Answers  {agent id or false, ms to the earliest deadline left of a session or a claim or false}
--- Keeps  S8: exactly once, with all that it held; T4
+-- Keeps  S8: exactly once, with all that it held; T4; mends what a server lost of tasks in part
 --@include _keys.lua
 --@include _ended.lua
 --@include _step.lua
@@ -11,6 +11,6 @@ while not sid do
   sid = match(first[1], '^([^\31]+)\31[^\31]+$') or false
   finish(first[1], 'expired')
 end
-if sub(call('ZRANGE', LINES, 0, 0)[1] or '', 1, 1) < 'a' then tasks().tidy() end
+tasks().tidy()
 commit()
 return {sid, next_deadline('') or false}

@@ -230,7 +230,7 @@ class AsyncCoordinator:
         space, session = self._space, self._session
         ref = space.require("beat")
         sent = session.now()
-        beat = await space.seam.arun(space.backend.presence.heartbeat(ref, session.seen, session.holdings.eldest(ref)))
+        beat = await space.seam.arun(session.heartbeat(ref))
         if session.calls is not None:
             session.calls.beaten(sent)
         if session.absorb(ref, beat, sent):

@@ -232,7 +232,7 @@ class Coordinator:
         space, session = self._space, self._session
         ref = space.require("beat")
         sent = session.now()
-        beat = space.seam.run(space.backend.presence.heartbeat(ref, session.seen, session.holdings.eldest(ref)))
+        beat = space.seam.run(session.heartbeat(ref))
         if session.calls is not None:
             session.calls.beaten(sent)
         if session.absorb(ref, beat, sent):

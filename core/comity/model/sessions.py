@@ -6,7 +6,7 @@ import datetime as dt
 import enum
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import msgspec
@@ -277,6 +277,13 @@ class Beat:
     """Why it is over: ``expired``, ``departed``, ``evicted``; empty where the store cannot tell."""
     left_ms: int | None = None
     """Until the session's own deadline; None for a heartbeat, after which it is the whole ttl."""
+
+
+class Eldest(NamedTuple):
+    """The oldest that a session has by what it knows: of leases request id and name, of claims request id and task."""
+
+    lease: tuple[str, str] | None = None
+    claim: tuple[str, str] | None = None
 
 
 @attrs.frozen

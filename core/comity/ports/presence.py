@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from comity.model import Announced, Announcement, Beat, Grant, Members, Reaped, SessionInfo, SessionRef
+    from comity.model import Announced, Announcement, Beat, Eldest, Members, Reaped, SessionInfo, SessionRef
     from comity.ops import Op
 
 
@@ -23,13 +23,13 @@ class Presence(Protocol):
         Raises `AgentIdTaken` while another incarnation lives, `SessionLost` for an incarnation that ended.
         """
 
-    def heartbeat(self, session: SessionRef, seen: int, held: Grant | None = None) -> Op[Beat]:
+    def heartbeat(self, session: SessionRef, seen: int, eldest: Eldest | None = None) -> Op[Beat]:
         """Move the session's deadline to now plus its ttl, unless it is over; never revive it.
 
         One round trip and a cost that does not depend on what is held. `seen` is the latest version
-        whose `own` the caller has taken in; losses up to it are forgotten. `held` is a lease that the session has
-        by what it knows, the oldest: where the store may lose a part of what it has, and has lost that, the backend's
-        `outages` change, so that the session looks what else it has.
+        whose `own` the caller has taken in; losses up to it are forgotten. `eldest` names the oldest that the session
+        has by what it knows: where the store may lose a part of what it has, and has lost that, the backend's `outages`
+        change, so that the session looks what else it has.
         Works while the store is out of memory (X13).
         """
 

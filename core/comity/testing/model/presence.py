@@ -24,7 +24,7 @@ from comity.testing.model.records import End, Mark, Session
 from comity.testing.model.work import return_overdue
 
 if TYPE_CHECKING:
-    from comity.model import Announcement, Grant, SessionInfo, SessionRef
+    from comity.model import Announcement, Eldest, SessionInfo, SessionRef
     from comity.testing.model.step import ModelOp, Steps
     from comity.testing.model.world import Namespace
 
@@ -110,9 +110,9 @@ class ModelPresence:
 
         return self._steps.write("presence.announce", step, lambda _: self.depart(ref))
 
-    def heartbeat(self, session: SessionRef, seen: int, held: Grant | None = None) -> ModelOp[Beat]:
+    def heartbeat(self, session: SessionRef, seen: int, eldest: Eldest | None = None) -> ModelOp[Beat]:
         """Renew all that the session has, unless it is over (S6)."""
-        del held  # nothing is ever lost here
+        del eldest  # nothing is ever lost here
         space, ref = self._space, session
 
         def step() -> Beat:
