@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -52,7 +53,7 @@ class Shell:
     @contextlib.contextmanager
     def started(self, *args: str, stdin: IO[str] | None = None, **more: str) -> Iterator[subprocess.Popen[str]]:
         """Start a command that goes on, and end it in any case."""
-        environ = {**self.environ, "PYTHONUNBUFFERED": "1", **more}
+        environ = {**self.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **more}
         with subprocess.Popen(
             [*COMMAND, *args],
             env=environ,
@@ -63,6 +64,9 @@ class Shell:
         ) as process:
             try:
                 yield process
+            except subprocess.TimeoutExpired as error:
+                error.add_note(f"It was here: {_whereabouts(process)}")
+                raise
             finally:
                 process.kill()
 
@@ -81,6 +85,15 @@ def shell(tmp_path: Path, commands: Commands) -> Shell:
         if name not in AGENT_MARKS and not name.startswith(("COMITY_", "NO_COLOR"))
     }
     return Shell(url, {**environ, "COMITY_URL": url, "PYTHONIOENCODING": "utf-8"}, commands)
+
+
+def _whereabouts(process: subprocess.Popen[str]) -> str:
+    """End a process that hangs, and return where its threads were."""
+    assert process.stderr is not None
+    process.send_signal(signal.SIGABRT)
+    process.wait(SECONDS)
+    os.set_blocking(process.stderr.fileno(), False)  # what it started may still write there
+    return os.read(process.stderr.fileno(), 1 << 16).decode(errors="replace")
 
 
 def typed(command: list[str], environ: dict[str, str], cwd: Path | None = None) -> str:
