@@ -136,7 +136,7 @@ class RedisPresence:
             roster, outages = self._roster, self._runner.outages
             state, version, end = yield self._same.call(list[Any], known)
             place = _position(end)
-            if state == _SAME:
+            if state == _SAME and (roster is None or roster.epoch == place[0]):  # else it counts anew, after a loss
                 return Members(_version(version), *place, None)
             if state == _ANOTHER and roster is not None and roster.leads_to(*place, outages):
                 first, last = roster.position + 1, place[1]

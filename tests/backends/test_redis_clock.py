@@ -20,10 +20,10 @@ from comity.testing.kit.rules import rule
 from comity_redis import verbs
 from comity_redis.backend import RedisBackend
 from comity_redis.script import Source, read_script
-from tests.backends.redis_spaces import KINDS, Space, space
+from tests.backends.redis_spaces import Space, space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from comity.ports import Backend
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 CLOCK = re.compile(r"^local clock = call\('TIME'\)$", re.MULTILINE)
-
-
-@pytest.fixture(params=KINDS)
-def there(request: pytest.FixtureRequest, redis_servers: Servers) -> Iterator[Space]:
-    with space(request.param, redis_servers) as opened:
-        yield opened
 
 
 @pytest.fixture

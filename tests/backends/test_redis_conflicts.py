@@ -12,7 +12,7 @@ from comity.logs import corrupt_counts
 from comity.model import Changed, Claim, Granted, Mode, Settled, Settlement, Verdict
 from comity.testing.kit.rules import rule
 from comity_redis.keys import FS, RS, owner
-from tests.backends.redis_spaces import KINDS, Space, space
+from tests.backends.redis_spaces import Space, space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from comity.model import Contest, LockRequest, SessionRef
     from comity.testing.kit import Stage
     from tests.servers import Servers
-
-
-@pytest.fixture(params=KINDS)
-def there(request: pytest.FixtureRequest, redis_servers: Servers) -> Iterator[Space]:
-    with space(request.param, redis_servers) as opened:
-        yield opened
 
 
 @pytest.fixture

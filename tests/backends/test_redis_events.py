@@ -12,21 +12,15 @@ from comity.model import Published, TopicPosition, TopicSlice
 from comity.testing.kit.rules import rule
 from comity_redis import RedisBackend
 from comity_redis.keys import Keys
-from tests.backends.redis_spaces import KINDS, Space, space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from tests.servers import Server, Servers
+    from tests.backends.redis_spaces import Space
+    from tests.servers import Server
 
 DAY_MS = 86_400_000
 START = TopicPosition(0, 0)
-
-
-@pytest.fixture(params=KINDS)
-def there(request: pytest.FixtureRequest, redis_servers: Servers) -> Iterator[Space]:
-    with space(request.param, redis_servers) as opened:
-        yield opened
 
 
 def read(there: Space, topic: str, after: TopicPosition = START, limit: int = 1000) -> TopicSlice:

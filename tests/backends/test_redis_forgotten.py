@@ -12,19 +12,13 @@ import comity
 from comity.errors import SessionLost
 from comity.model import Eldest, Fence, Fenced, Grant, Granted, LockRequest, Mode, Queued
 from comity.testing.kit.rules import rule
-from tests.backends.redis_spaces import KINDS, Space, on, space
+from tests.backends.redis_spaces import Space, on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from comity.testing.kit import Stage
-    from tests.servers import Server, Servers
-
-
-@pytest.fixture(params=KINDS)
-def there(request: pytest.FixtureRequest, redis_servers: Servers) -> Iterator[Space]:
-    with space(request.param, redis_servers) as opened:
-        yield opened
+    from tests.servers import Server
 
 
 @rule("X11")
@@ -172,7 +166,7 @@ def test_a_lease_that_the_server_has_lost_in_part_is_over_and_its_holder_is_told
     held = stage.hold(ann, name)
     fence, version = _fence(stage, held), stage.version(ann)
     stage.put(ann, "plan", fence=fence)
-    there.client.delete(there.keys.prefix + "own")
+    there.lose("own")
     assert isinstance(stage.write(ann, "plan", fence=fence), Fenced)
     assert isinstance(stage.acquire(stage.request(bob, name, wait=wait)), Granted)
     assert stage.version(ann) > version
@@ -187,7 +181,7 @@ def test_what_lies_in_an_area_and_was_lost_in_part_writes_nothing_once_the_area_
     ann, bob = stage.session("ann"), stage.session("bob")
     held = stage.hold(ann, "area/lock")
     fence = _fence(stage, held)
-    there.client.delete(there.keys.prefix + "own")
+    there.lose("own")
     stage.hold(bob, "area/")
     assert isinstance(stage.write(ann, "plan", fence=fence), Fenced)
     assert not stage.release(held)
@@ -199,7 +193,7 @@ def test_nobody_waits_for_its_own_lease_that_the_server_has_lost_in_part(there: 
     stage = there.stage
     ann, bob = stage.session("ann"), stage.session("bob")
     stage.hold(ann, name, flow="thread")
-    there.client.delete(there.keys.prefix + "own")
+    there.lose("own")
     again = stage.hold(ann, name, flow="thread")
     behind = stage.wait(bob, name)
     stage.release(again)
@@ -219,7 +213,7 @@ def test_a_holder_is_told_by_its_next_heartbeat_what_the_server_has_lost_in_part
     before = stage.backend.outages
     assert stage.run(stage.backend.presence.heartbeat(ann, 0, eldest)).alive
     assert stage.backend.outages == before  # all is there
-    there.client.delete(there.keys.prefix + lost)
+    there.lose(lost)
     assert stage.run(stage.backend.presence.heartbeat(ann, 0, eldest)).alive
     assert stage.backend.outages > before
     assert stage.own(ann).held == ()

@@ -8,21 +8,15 @@ import pytest
 
 from comity.errors import BackendFull
 from comity.model import NewSignal, SignalState
-from tests.backends.redis_spaces import KINDS, Space, on, space
+from tests.backends.redis_spaces import Space, on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from comity.model import SessionRef
-    from tests.servers import Server, Servers
+    from tests.servers import Server
 
 RECORDS = ("inbox", "signals", "bodies", "due", "over")
-
-
-@pytest.fixture(params=KINDS)
-def there(request: pytest.FixtureRequest, redis_servers: Servers) -> Iterator[Space]:
-    with space(request.param, redis_servers) as opened:
-        yield opened
 
 
 def new(there: Space, sender: SessionRef, ttl_ms: int = 300_000, payload: bytes = b"1") -> NewSignal:

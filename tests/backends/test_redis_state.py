@@ -10,7 +10,7 @@ from comity.errors import BackendFull
 from comity.model import STATE_TOPIC, Fence, TopicPosition
 from comity_redis.keys import FS, owner
 from tests import servers
-from tests.backends.redis_spaces import KINDS, Space, on, space
+from tests.backends.redis_spaces import Space, on, space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from tests.servers import Server, Servers
 
 END = b"\xff"
-
-
-@pytest.fixture(params=KINDS)
-def there(request: pytest.FixtureRequest, redis_servers: Servers) -> Iterator[Space]:
-    with space(request.param, redis_servers) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -26,24 +26,10 @@ from comity.testing.kit.work import (
     status,
     wait,
 )
-from tests.backends.redis_spaces import KINDS, Space, space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from comity.testing.kit import Stage
-    from tests.servers import Servers
-
-
-@pytest.fixture(params=KINDS)
-def there(request: pytest.FixtureRequest, redis_servers: Servers) -> Iterator[Space]:
-    with space(request.param, redis_servers) as opened:
-        yield opened
-
-
-def lose(there: Space, *names: str) -> None:
-    """Take whole keys away."""
-    there.client.delete(*(there.keys[name] for name in names))
+    from tests.backends.redis_spaces import Space
 
 
 def lines(there: Space) -> set[bytes]:
@@ -79,7 +65,7 @@ def test_lines_that_were_lost_are_made_anew_as_they_were(there: Space) -> None:
     assert status(stage, after_dead) is DEAD
     before = lines(there)
     assert {each[:1] for each in before} == set(b"r d b c f x g q p w 1".split())
-    lose(there, "lines")
+    there.lose("lines")
     mend(stage)
     assert lines(there) == before
 
@@ -92,7 +78,7 @@ def test_a_heartbeat_says_that_there_is_something_to_be_mended(there: Space, los
     push(stage, ann)
     for step in (stage.backend.presence.heartbeat(ann, 0), stage.backend.presence.look(ann)):
         assert stage.run(step).next_deadline_ms is None
-        lose(there, lost)
+        there.lose(lost)
         due = stage.run(step).next_deadline_ms
         assert due is not None
         assert due <= 0
@@ -106,7 +92,7 @@ def test_many_tasks_are_looked_at_in_many_steps(there: Space) -> None:
     stage = there.stage
     ann = stage.session("ann")
     tasks = {push(stage, ann) for _ in range(300)}
-    lose(there, "lines")
+    there.lose("lines")
     assert mend(stage) > 2  # others come in between
     assert {claim(stage, ann).task.id for _ in tasks} == tasks
 
@@ -116,7 +102,7 @@ def test_a_claim_mends_before_it_finds_nothing(there: Space) -> None:
     stage = there.stage
     ann = stage.session("ann")
     task = push(stage, ann)
-    lose(there, "lines")
+    there.lose("lines")
     assert claim(stage, ann).task.id == task
 
 
@@ -130,7 +116,7 @@ def test_a_claim_of_which_the_server_lost_a_part_is_over_and_its_holder_told(the
     before = stage.backend.outages
     assert stage.run(stage.backend.presence.heartbeat(ann, 0, eldest)).alive
     assert stage.backend.outages == before  # all is there
-    lose(there, "own")
+    there.lose("own")
     assert stage.run(stage.backend.presence.heartbeat(ann, 0, eldest)).alive
     assert stage.backend.outages > before
     assert stage.run(stage.backend.tasks.own(ann)) == ()
@@ -163,7 +149,7 @@ def test_the_claims_of_sessions_that_were_lost_go_back(there: Space) -> None:
     ann = stage.session("ann")
     task = push(stage, ann)
     claim(stage, ann)
-    lose(there, "live")
+    there.lose("live")
     bob = stage.session("bob")
     assert claim(stage, bob).task.id == task
 
@@ -174,7 +160,7 @@ def test_the_claims_of_the_living_stand_while_lines_are_made_anew(there: Space) 
     ann, bob = stage.session("ann"), stage.session("bob")
     push(stage, ann)
     held = claim(stage, ann)
-    lose(there, "lines")
+    there.lose("lines")
     assert none_ready(stage, bob)
     assert counts(stage) == {"claimed": 1}
     assert complete(stage, ann, held).ok
@@ -188,7 +174,7 @@ def test_who_depends_on_what_ended_while_the_lines_were_lost_learns_of_it(there:
     needed = push(stage, ann)
     blocked = push(stage, ann, depends_on=(needed,))
     held = claim(stage, ann)
-    lose(there, "lines")
+    there.lose("lines")
     assert (complete(stage, ann, held) if well else fail(stage, ann, held, retry_ms=None)).ok
     assert status(stage, blocked) is BLOCKED
     mend(stage)
@@ -204,7 +190,7 @@ def test_a_claim_whose_place_was_lost_is_woken_by_a_task(there: Space, delay_ms:
     ear = stage.listener(bob)
     do(stage, ann)
     request = wait(stage, bob)
-    lose(there, "lines")
+    there.lose("lines")
     task = push(stage, ann, delay_ms=delay_ms)  # nobody seems to wait
     mend(stage)
     assert stage.hears(ear, WakeKind.TASK).request_id == request.request_id

@@ -10,15 +10,27 @@ end
 -- Whether changes of `key` are told to nobody: the service writes its own often (`UNTOLD_KEYS`).
 local function untold(key) return sub(key, 1, 15) == 'comity:service/' end
 
+-- What a server that lost HEADS still tells of `key`: all but its fence, in STATE; nil when it is not there.
+local function head_by_value(key)
+  local text = call('ZRANGEBYLEX', STATE, '[' .. key .. FS, '(' .. key .. ' ', 'LIMIT', 0, 1)[1]
+  local version, due, owner =
+    match(text or '', '^(%d+)\31%d+\31(%d+)\31[^\31]*\31([^\31]*\31[^\31]*)\31', #key + 2)
+  return version and {version = version, due = tonumber(due), fence = NEVER, owner = owner ~= FS and owner or ''}
+end
+
 -- What is known of `key`: version (NEVER: it is gone, only its fence is remembered), due in ms (0: none), fence,
 -- owner ('' or o). nil when nothing is known.
 local function head(key)
   local text = call('HGET', HEADS, key)
-  if not text then return nil end
+  if not text then return head_by_value(key) end
   local version, due, fence, owner = match(text, '^(%d+)\31(%d+)\31(%d+)\31(.*)$')
   if not version or #version ~= 16 or #fence ~= 16 then
     redis.pcall('HINCRBY', META, 'corrupt', 1)
-    return nil
+    return head_by_value(key)
+  end
+  local of_it = key .. FS .. version
+  if version ~= NEVER and call('ZLEXCOUNT', STATE, '[' .. of_it .. FS, '(' .. of_it .. ' ') == 0 then -- its value is lost
+    return fence ~= NEVER and {version = NEVER, due = 0, fence = fence, owner = ''} or nil
   end
   return {version = version, due = tonumber(due), fence = fence, owner = owner}
 end

@@ -36,6 +36,10 @@ local function finish(o, reason, by, because)
     return
   end
   local present, _, _, started = lease(sid)
+  if present ~= inc then -- the server lost it, and another may have come since
+    local other, start = match(call('HGET', RECORDS, sid) or '', '^([^\31]*)\31(%d+)\31')
+    started = other == inc and start
+  end
   if not present or present == inc then
     call('HDEL', LEASES, sid, sid .. FS .. 'v')
     call('HDEL', RECORDS, sid)

@@ -6,23 +6,24 @@
 -- Keeps  S3, S6 (one small step whatever is held), X13: its first write only removes
 --@include _keys.lua
 local o = ARGV[1] .. FS .. ARGV[2]
-local alive = call('ZSCORE', LIVE, o)
+local alive, lost = call('ZSCORE', LIVE, o), false
 if alive and tonumber(alive) > now then
-  local notes = o .. FS .. 'n'
-  call('ZREMRANGEBYLEX', OWN, '[' .. notes .. FS, '(' .. notes .. FS .. ARGV[3] .. ' ')
-  local kept = call('HMGET', LEASES, ARGV[1], ARGV[1] .. FS .. 'v')
-  local ttl = match(kept[1] or '', '^[^\31]*\31(%d+)\31') or 30000
-  call('ZADD', LIVE, now + ttl, o)
+--@include _kept.lua
+  if not lost then
+    local notes = o .. FS .. 'n'
+    call('ZREMRANGEBYLEX', OWN, '[' .. notes .. FS, '(' .. notes .. FS .. ARGV[3] .. ' ')
+    call('ZADD', LIVE, now + (match(kept[1], '^[^\31]*\31(%d+)\31') or 30000), o)
 --@include _beat.lua
-  local function is_gone(gid, record, from, entry)
-    local whole = record and find(record, FS .. gid .. FS .. o .. FS, from, true) and call('ZSCORE', OWN, o .. FS .. entry)
-    return not whole and not call('ZSCORE', ENDED, gid)
+    local function is_gone(gid, record, from, entry)
+      local whole = record and find(record, FS .. gid .. FS .. o .. FS, from, true) and call('ZSCORE', OWN, o .. FS .. entry)
+      return not whole and not call('ZSCORE', ENDED, gid)
+    end
+    local gid, name, claim, id = ARGV[4] or '', ARGV[5], ARGV[6] or '', ARGV[7]
+    if gid ~= '' and is_gone(gid, call('HGET', LOCKS, name), 18, 'q' .. FS .. gid .. FS .. name)
+      or claim ~= '' and is_gone(claim, call('HGET', TASKS, id), 1, 't' .. FS .. claim .. FS .. id) then
+      told[5] = 1
+    end
+    return told
   end
-  local gid, name, claim, id = ARGV[4] or '', ARGV[5], ARGV[6] or '', ARGV[7]
-  if gid ~= '' and is_gone(gid, call('HGET', LOCKS, name), 18, 'q' .. FS .. gid .. FS .. name)
-    or claim ~= '' and is_gone(claim, call('HGET', TASKS, id), 1, 't' .. FS .. claim .. FS .. id) then
-    told[5] = 1
-  end
-  return told
 end
 --@include _gone.lua

@@ -5,11 +5,13 @@
 -- Keeps  S13: who acts for a session and does nothing just now learns whether it lives, and does not keep it alive
 --@include _keys.lua
 local o = ARGV[1] .. FS .. ARGV[2]
-local alive = call('ZSCORE', LIVE, o)
+local alive, lost = call('ZSCORE', LIVE, o), false
 if alive and tonumber(alive) > now then
-  local kept = call('HMGET', LEASES, ARGV[1], ARGV[1] .. FS .. 'v')
+--@include _kept.lua
+  if not lost then
 --@include _beat.lua
-  told[5] = tonumber(alive) - now
-  return told
+    told[5] = tonumber(alive) - now
+    return told
+  end
 end
 --@include _gone.lua
