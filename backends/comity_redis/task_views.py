@@ -220,8 +220,8 @@ def _place(member: bytes, size: int) -> Found | None:
 
 
 def _claimed(task_id: str, request_id: str, record: bytes | None, payload: bytes | None, at_us: int) -> Claimed | None:
-    """Return a claim that stands."""
-    found = None if record is None else read_task(task_id, record, payload)
+    """Return a claim that stands. It does so without its payload, too, which whoever claimed it has."""
+    found = None if record is None else read_task(task_id, record, payload or b"")
     if found is None or record is None or found.status is not TaskStatus.CLAIMED:
         return None
     claimed_by, ends_ms = claim_of(record)

@@ -247,3 +247,24 @@ def test_a_lease_of_which_the_server_has_lost_a_part_is_lost(redis_server: Serve
         assert first.loss() == second.loss() == "the store no longer knows it"
         assert ann.liveness is comity.Liveness.LIVE
         assert ann.locks.acquire("first", timeout=0).token > second.token
+
+
+@rule("L5", "L6", "X11")
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("lost", [("queue",), ("own",), ("queue", "own"), ("queue", "own", "locks")])
+def test_a_request_that_lost_its_place_has_one_as_soon_as_it_asks_again(
+    there: Space, name: str, lost: tuple[str, ...]
+) -> None:
+    stage = there.stage
+    ann, bob = stage.session("ann"), stage.session("bob")
+    stage.hold(ann, name)
+    waiting = stage.request(bob, name, wait=True, flow="thread")
+    assert isinstance(stage.acquire(waiting), Queued)
+    there.lose(*lost)
+    answer = stage.acquire(waiting)
+    if isinstance(answer, Queued):
+        assert stage.queue(name) == [waiting.request_id]
+        assert stage.run(stage.backend.presence.depart(ann))
+    assert stage.holding(name) == [waiting.request_id]
+    assert stage.release(waiting)
+    assert stage.queue(name) == []

@@ -126,6 +126,17 @@ def test_a_claim_of_which_the_server_lost_a_part_is_over_and_its_holder_told(the
     assert complete(stage, bob, again).ok
 
 
+@rule("T3", "T4", "X11")
+def test_a_claim_stands_although_its_payload_is_lost(there: Space) -> None:
+    stage = there.stage
+    ann = stage.session("ann")
+    push(stage, ann)
+    held = claim(stage, ann)
+    there.lose("payloads")
+    assert [own.request_id for own in stage.run(stage.backend.tasks.own(ann))] == [held.request_id]
+    assert complete(stage, ann, held).ok
+
+
 @rule("T3", "T4")
 def test_a_claim_that_ended_in_good_order_is_no_loss_of_the_servers(there: Space) -> None:
     stage = there.stage

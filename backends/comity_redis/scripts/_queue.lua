@@ -86,6 +86,14 @@ local function join(w)
   call('HSET', IDS, w.gid, table.concat({w.name, w.rank, w.seq, w.mode, w.rest}, FS))
 end
 
+-- Whether the server still has all places of a request, and what leads to them.
+local function in_line(w)
+  for _, want in ipairs(w.wants) do
+    if not call('ZSCORE', QUEUE, member(w, want)) then return false end
+  end
+  return #entries(w.o, w.gid) > 0
+end
+
 -- Take a request out of the line; false when it was none, only a place that stayed of one that is held by now, or over.
 local function leave(w)
   local members = {}

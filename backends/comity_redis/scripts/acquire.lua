@@ -91,9 +91,13 @@ if before then
     leave(before)
     before.ear, before.till = w.ear, w.till
     join(before)
+  elseif not in_line(before) then
+    join(before)
+    for _, s in ipairs(states(wanted(before))) do s.dirty = true end
   end
   commit()
-  return queued(before)
+  h = grant_of(o, gid)
+  return h and granted(h) or queued(before)
 end
 if over then
   commit()

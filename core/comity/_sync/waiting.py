@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from comity import jitter
 from comity._colour._sync import Flag
 from comity.errors import BackendUnavailable, Deadlock, LockLost, LockTimeout
 from comity.lease_state import TAKING
@@ -212,12 +213,14 @@ class Wait:
                 self.told.set()
 
     def _pause(self, answer: Answer | None) -> float:
-        """Return the seconds after which to ask again if nothing wakes this wait."""
+        """Return the seconds after which to ask again if nothing wakes this wait: a heartbeat at the latest.
+
+        A store may have lost its place in line, and then nobody wakes it.
+        """
         if not isinstance(answer, Queued):
             return self._ask_in if isinstance(answer, Deadlocked) else _UNHEARD_PAUSE
-        pause = answer.retry_ms / 1000 + _MARGIN if self._space.ear.listening else _UNHEARD_PAUSE
-        if self._request.place_ms is not None:
-            pause = min(pause, self._space.session.interval)
+        longest = self._space.session.interval * jitter.uniform(0.8, 1.0)
+        pause = min(answer.retry_ms / 1000 + _MARGIN, longest) if self._space.ear.listening else _UNHEARD_PAUSE
         return pause if self._contender is None else min(pause, self._contender.ask_in + _MARGIN)
 
     def _ask(self) -> tuple[Answer | None, float]:
