@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _UNHEARD_PAUSE = 0.25
 """How often a waiter asks while no wake-ups are heard."""
+_SELDOM = 1.0
+"""No wait whose place is kept asks again sooner without a reason."""
 _SHORTEST_TTL_MS = 1
 _SOON = 0.002
 """By then a lease is over that lasts for so short."""
@@ -213,13 +215,15 @@ class Wait:
                 self.told.set()
 
     def _pause(self, answer: Answer | None) -> float:
-        """Return the seconds after which to ask again if nothing wakes this wait: a heartbeat at the latest.
+        """Return the seconds after which to ask again if nothing wakes this wait.
 
-        A store may have lost its place in line, and then nobody wakes it.
+        A heartbeat interval at the latest, or what keeps its place: a store may have lost that, and then nobody wakes it.
         """
         if not isinstance(answer, Queued):
             return self._ask_in if isinstance(answer, Deadlocked) else _UNHEARD_PAUSE
-        longest = self._space.session.interval * jitter.uniform(0.8, 1.0)
+        longest = self._space.session.interval
+        if self._request.place_ms is None:
+            longest = max(longest, _SELDOM) * jitter.uniform(0.8, 1.0)
         pause = min(answer.retry_ms / 1000 + _MARGIN, longest) if self._space.ear.listening else _UNHEARD_PAUSE
         return pause if self._contender is None else min(pause, self._contender.ask_in + _MARGIN)
 
