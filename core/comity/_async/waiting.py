@@ -215,7 +215,7 @@ class AsyncWait:
     def _pause(self, answer: Answer | None) -> float:
         """Return the seconds after which to ask again if nothing wakes this wait.
 
-        A heartbeat interval at the latest, or what keeps its place: a store may have lost that, and then nobody wakes it.
+        At most a heartbeat interval, or what keeps its place: a store may have lost that, and then nobody wakes it.
         """
         if not isinstance(answer, Queued):
             return self._ask_in if isinstance(answer, Deadlocked) else _UNHEARD_PAUSE
