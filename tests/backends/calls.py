@@ -44,13 +44,6 @@ def connections(server: Server) -> int:
         return len(client.client_list()) - 1
 
 
-def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.002)
-
-
 async def auntil(condition: Callable[[], object], seconds: float = 5.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from comity.model import Announcement, LockRequest, SessionInfo, SessionRef, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from comity.model import Answer, Wake, WakeKind
@@ -54,13 +53,6 @@ def heard(ear: Listener, kind: WakeKind, seconds: float = SECONDS) -> Wake:
             if wake.kind is kind:
                 return wake
     raise AssertionError(f"no {kind} within {seconds} s")
-
-
-def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
-        time.sleep(0.002)
 
 
 def is_sound(path: Path) -> bool:

@@ -23,9 +23,10 @@ from comity_redis.replies import ErrorReply
 from comity_redis.routes import route_to
 from comity_redis.runner import RedisRunner
 from tests.backends import mute
-from tests.backends.calls import ask, echo, until
+from tests.backends.calls import ask, echo
 from tests.servers import free_port
 from tests.topologies import ClusterGroup
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import comity
 from comity.errors import ComityError, NoSuchSession, SessionLost
 from comity.testing.kit.rules import rule
 from comity_redis.keys import Keys
-from tests.backends.calls import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,15 +31,11 @@ class Pair:
     """Two sessions with something of everything, in a namespace of which a key will be lost."""
 
     def __init__(self, url: str) -> None:
-        self.options: dict[str, Any] = {
-            "namespace": uuid.uuid4().hex,
-            "heartbeat_interval": 0.05,
-            "session_ttl": 20.0,
-            "on_lost": "rejoin",
-        }
-        self.keys = Keys(self.options["namespace"])
-        self.ann = comity.connect(url, agent_id="ann", **self.options)
-        self.bob = comity.connect(url, agent_id="bob", **self.options)
+        namespace = uuid.uuid4().hex
+        options: dict[str, Any] = {"heartbeat_interval": 0.05, "session_ttl": 20.0, "on_lost": "rejoin"}
+        self.prefix = Keys(namespace).prefix
+        self.ann = comity.connect(url, namespace=namespace, agent_id="ann", **options)
+        self.bob = comity.connect(url, namespace=namespace, agent_id="bob", **options)
         self._fill()
 
     def _fill(self) -> None:
@@ -57,7 +53,7 @@ class Pair:
         ann.state.put("key", 1)
         ann.state.put("mine", 1, ephemeral=True)
         ann.state.put("short", 1, ttl=60)
-        self.sent = ann.signals.send("bob", "hello", {"n": 1})
+        ann.signals.send("bob", "hello", {"n": 1})
         ann.events.publish("news", 1)
 
     def _wait(self) -> None:
@@ -97,7 +93,7 @@ def again(call: Callable[[], T]) -> T:
 def test_all_goes_on_whatever_is_lost(pair: Pair, redis_server: Server, keys: tuple[str, ...]) -> None:
     ann, bob = pair.ann, pair.bob
     with redis_server.client() as client:
-        client.delete(*(pair.keys.prefix + key for key in keys))
+        client.delete(*(pair.prefix + key for key in keys))
     for me in (ann, bob):
         again(me.beat)
     until(lambda: {each.agent_id for each in again(ann.sessions.active)} == {"ann", "bob"})

@@ -15,7 +15,8 @@ from comity.errors import Closed, Forked
 from comity.testing.kit.rules import rule
 from comity_redis.address import Address
 from comity_redis.runner import RedisRunner
-from tests.backends.calls import ask, connections, until
+from tests.backends.calls import ask, connections
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

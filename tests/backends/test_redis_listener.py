@@ -17,8 +17,9 @@ from comity_redis.address import Address
 from comity_redis.listener import Heard, Listener, Message, Subscribed
 from comity_redis.runner import RedisRunner
 from tests.backends import mute
-from tests.backends.calls import ask, until
+from tests.backends.calls import ask
 from tests.servers import free_port
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from comity.testing.faults import Faults
 from comity.testing.kit.rules import rule
 from comity_redis import RedisBackend
 from comity_redis.keys import Keys
-from tests.backends.calls import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

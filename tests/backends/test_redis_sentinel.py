@@ -22,9 +22,10 @@ from comity_redis.packing import pack
 from comity_redis.routes import route_to
 from comity_redis.runner import RedisRunner
 from tests.backends import mute
-from tests.backends.calls import ask, auntil, until
+from tests.backends.calls import ask, auntil
 from tests.backends.watchers import SERVICE, Watcher
 from tests.servers import free_port
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

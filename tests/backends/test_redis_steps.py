@@ -85,7 +85,7 @@ def test_nothing_stays_when_everybody_has_left(there: Space) -> None:
 @rule("S8")
 def test_nothing_stays_of_sessions_that_expired(there: Space) -> None:
     stage = there.stage
-    sessions = [stage.session(ttl=0.3) for _ in range(3)]
+    sessions = [stage.session(ttl=1.0) for _ in range(3)]
     stage.hold(sessions[0])
     stage.wait(sessions[1])
     stage.hold(sessions[2], "other")

@@ -21,8 +21,9 @@ from comity_redis.packing import pack
 from comity_redis.routes import route_to
 from comity_redis.runner import RedisRunner
 from comity_redis.wire import connect, readable
-from tests.backends.calls import ask, once, until
+from tests.backends.calls import ask, once
 from tests.topologies import ClusterGroup, SentinelGroup
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

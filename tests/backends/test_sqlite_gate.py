@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity_sqlite.forks import Gate
-from tests.backends.sqlite_calls import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,8 @@ from comity.errors import BackendFull, BackendUnavailable, Closed
 from comity.model import Granted
 from comity.testing.kit.rules import rule
 from comity_sqlite import SqliteBackend, file
-from tests.backends.sqlite_calls import alive, ask, free, is_sound, join, publish, until, want
+from tests.backends.sqlite_calls import alive, ask, free, is_sound, join, publish, want
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

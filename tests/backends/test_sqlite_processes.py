@@ -17,7 +17,8 @@ import pytest
 from comity.model import TopicPosition, WakeKind
 from comity.testing.kit.rules import rule
 from comity_sqlite import SqliteBackend
-from tests.backends.sqlite_calls import ask, free, heard, is_sound, join, publish, until, want
+from tests.backends.sqlite_calls import ask, free, heard, is_sound, join, publish, want
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from typing import IO, TYPE_CHECKING, Any
 
 import attrs
@@ -19,7 +18,7 @@ import comity
 from comity.origin import AGENT_MARKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.commands import Commands
@@ -108,12 +107,3 @@ def typed(command: list[str], environ: dict[str, str], cwd: Path | None = None) 
         os.close(theirs)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def until(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
-    """Wait until `condition` is true, and return what it answered."""
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)
-    return answer

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from comity.cli.demo.register import Register
-from tests.cli.conftest import COMMAND, until
+from tests.cli.conftest import COMMAND
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.conftest import COMMAND, until
+from tests.cli.conftest import COMMAND
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell

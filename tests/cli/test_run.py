@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from comity.cli.descent import Process, descendants
-from tests.cli.conftest import COMMAND, until
+from tests.cli.conftest import COMMAND
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell

@@ -17,13 +17,14 @@ import pytest
 
 from comity import BackgroundService
 from comity.cli.app import run
-from tests.cli.conftest import Shell, until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from comity import Turn
+    from tests.cli.conftest import Shell
 
 TTL = "1.5"
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import comity
-from tests.cli.conftest import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell

@@ -6,7 +6,7 @@ import json
 import signal
 from typing import TYPE_CHECKING
 
-from tests.cli.conftest import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell

@@ -9,23 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from tests.commands import Commands
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 BIN = Path(sys.executable).parent
 LONGEST = 20.0
-
-
-def until(condition: Callable[[], Any], within: float = 10.0) -> float:
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() < begun + within, f"not so within {within} s"
-        time.sleep(0.02)
-    return time.monotonic() - begun
 
 
 class Answer:

@@ -11,7 +11,7 @@ import comity
 from comity import LockTimeout
 from comity_guard import claiming
 from comity_guard.claiming import claim
-from tests.guard.clients import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,8 @@ import pytest
 
 from comity.origin import AGENT_MARKS
 from tests.cli.conftest import typed
-from tests.guard.clients import BIN, until
+from tests.guard.clients import BIN
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

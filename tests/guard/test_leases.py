@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.guard.clients import Machine, until
+from tests.guard.clients import Machine
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ def test_a_killed_client_is_gone_within_seconds(machine: Machine) -> None:
     ann.edit("a.py")
     assert bob.edit("a.py").denied
     ann.kill()
-    assert until(lambda: not bob.edit("a.py").stdout) < 5.0
+    assert until(lambda: not bob.edit("a.py").stdout, within=5.0)
 
 
 def test_a_subagent_that_stops_gives_back_its_own_files_and_no_others(machine: Machine) -> None:

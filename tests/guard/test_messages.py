@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import comity
 from comity_guard import calls, meeting
-from tests.guard.clients import BIN, Client, until
+from tests.guard.clients import BIN, Client
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.guard.clients import Machine

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from comity_mcp.identity import Identity
 from comity_mcp.work import Tools
-from tests.guard.clients import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import pytest

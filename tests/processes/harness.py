@@ -218,11 +218,3 @@ def _waited_for_processors() -> float:
     except OSError:
         return 0.0
     return int(some.rpartition("=")[2]) / 1e6
-
-
-def until(condition: Callable[[], object], within: float = DEADLINE, every: float = 0.005) -> None:
-    """Wait until a condition holds that nothing tells of."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within} s"
-        time.sleep(every)

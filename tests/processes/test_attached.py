@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
-from tests.processes.harness import StallMeter, until
+from tests.processes.harness import StallMeter
 from tests.processes.history import told
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import comity

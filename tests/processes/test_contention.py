@@ -9,8 +9,8 @@ import pytest
 
 from comity.testing.kit.rules import rule
 from tests.processes import checkers
-from tests.processes.harness import until
 from tests.processes.history import told
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import comity

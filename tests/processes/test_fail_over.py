@@ -19,9 +19,9 @@ import comity
 from comity.testing.kit.rules import rule
 from comity_redis import RedisBackend
 from tests.processes import checkers, traffic
-from tests.processes.harness import until
 from tests.processes.history import Place, told
 from tests.topologies import SERVICE, ClusterGroup, SentinelGroup
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

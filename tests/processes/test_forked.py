@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from comity.testing.kit.rules import rule
 from tests.processes import checkers
-from tests.processes.harness import until
 from tests.processes.history import told
 from tests.processes.test_killed import TTL
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import comity

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import comity
 from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
-from tests.processes.harness import Feed, StallMeter, until
+from tests.processes.harness import Feed, StallMeter
 from tests.processes.history import told
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.processes.harness import Crew

@@ -12,10 +12,11 @@ import pytest
 
 from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
-from tests.processes.harness import StallMeter, Worker, until
+from tests.processes.harness import StallMeter, Worker
 from tests.processes.history import told
 from tests.processes.leading import Book
 from tests.processes.test_killed import deadline_of
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import comity

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from tests.processes.harness import until
 from tests.processes.runs.proxy import Proxies, Proxy
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,9 @@ import pytest
 import comity
 from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
-from tests.processes.harness import Crew, until
+from tests.processes.harness import Crew
 from tests.processes.history import told
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

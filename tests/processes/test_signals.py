@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import comity
 from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
-from tests.processes.harness import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.processes.harness import Crew

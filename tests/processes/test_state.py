@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from comity import StateGone
 from comity.testing.kit.rules import rule
 from tests.processes import faults
-from tests.processes.harness import Feed, StallMeter, until
+from tests.processes.harness import Feed, StallMeter
 from tests.processes.sharing import TALLY, noted, tallied_wrongly
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import comity

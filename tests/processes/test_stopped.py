@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
-from tests.processes.harness import StallMeter, until
+from tests.processes.harness import StallMeter
 from tests.processes.history import told
 from tests.processes.test_killed import TTL, deadline_of
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import pytest
 
 from comity.testing.kit.rules import rule
 from tests.processes import checkers, faults
-from tests.processes.harness import until
 from tests.processes.working import QUEUE, Attempts
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import comity

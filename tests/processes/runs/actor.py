@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import json
-import math
 import os
 import random
 import signal
 import sys
-import threading
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 import comity
 from comity.backends import open_backend
-from comity.flag import Flag
 from tests.processes import forking
 from tests.processes.runs import acting
 from tests.processes.runs.book import Book
@@ -31,10 +29,14 @@ from tests.processes.runs.colours import Asyncio, Blocking, Colour, Interrupted
 from tests.processes.runs.following import Following
 from tests.processes.runs.handing import Handing
 from tests.processes.runs.leading import Leads
-from tests.processes.runs.mischief import LostAtTheSeam, apply_bug, die_with_parent, shim_clock, stop_when_asked
+from tests.processes.runs.mischief import LostAtTheSeam, apply_bug, die_with_parent, do_when_asked, shim_clock
 from tests.processes.runs.sharing import Sharing
 from tests.processes.runs.steering import Steering
 from tests.processes.runs.turns import NAMES, Turns
+from tests.processes.stopping import stop_between_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONNECT: dict[str, Any] = {"blocking": comity.connect, "asyncio": comity.aconnect}
 _AGAIN = 0.05
@@ -184,34 +186,29 @@ class Actor(Turns, Sharing, Handing, Following, Leads, Steering):
             call.is_(seen={info.agent_id: info.started_ms for info in infos})
 
 
-def fork_on_demand(actor: Actor) -> None:
-    """Fork whenever SIGUSR2 comes, beside whatever the main thread is doing."""
-    asked = Flag()
-    signal.signal(signal.SIGUSR2, lambda *_: asked.set())
-
-    def loop() -> None:
-        while asked.wait(math.inf):
-            asked.clear()
-            me = actor.me
-            if me is not None:
-                actor.book.note("forked", **forking.child_of(me, None, actor.part.url))
-
-    threading.Thread(target=loop, daemon=True).start()
+def fork(actor: Actor) -> None:
+    """Fork, beside whatever the main thread is doing."""
+    me = actor.me
+    if me is not None:
+        actor.book.note("forked", **forking.child_of(me, None, actor.part.url))
 
 
 def main() -> None:
     die_with_parent()
     part = Part(**json.loads(sys.argv[1]))
-    if part.between_steps:
-        stop_when_asked()
     faulthandler.register(signal.SIGQUIT, all_threads=True)
     if part.shim:
         shim_clock(Path(part.folder))
     if part.bug:
         apply_bug(part.bug)
     actor = Actor(part)
+    deeds: dict[int, Callable[[], None]] = {}
+    if part.between_steps:
+        deeds[signal.SIGUSR1] = stop_between_steps
     if part.colour == "blocking":
-        fork_on_demand(actor)
+        deeds[signal.SIGUSR2] = functools.partial(fork, actor)
+    if deeds:
+        do_when_asked(deeds)
     backend, _ = open_backend(part.url, part.namespace)  # the calls that are timed pay for no import
     backend.close()
     actor.colour.ready()

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import comity
 from comity.errors import ComityError
-from tests.processes.harness import until
 from tests.processes.runs.book import Book, History
 from tests.processes.runs.handing import QUEUES
 from tests.processes.runs.judges.words import signals_of
 from tests.processes.runs.mischief import shim_clock
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

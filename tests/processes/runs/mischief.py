@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from comity.errors import BackendUnavailable
 from comity.ops import Effect
-from tests.processes.stopping import stop_between_steps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from comity.ops import Op
@@ -55,19 +55,18 @@ class LostAtTheSeam:
             raise BackendUnavailable("the seam", f"the {what} was lost", step=op.name)
 
 
-def stop_when_asked() -> None:
-    """Have SIGUSR1 stop this process between its steps; to be called before it has other threads.
+def do_when_asked(deeds: Mapping[int, Callable[[], None]]) -> None:
+    """Have each of these signals do something; to be called before the process has other threads.
 
-    A thread waits for it, as an interrupt of the main thread might come between the request and the stop.
+    A thread waits for them: a handler would run in the main thread, where an interrupt may come at any moment.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    threading.Thread(target=_stop_when_asked, name="stopper", daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, deeds)
+    threading.Thread(target=_do_when_asked, args=(deeds,), name="deeds", daemon=True).start()
 
 
-def _stop_when_asked() -> None:
+def _do_when_asked(deeds: Mapping[int, Callable[[], None]]) -> None:
     while True:
-        signal.sigwait({signal.SIGUSR1})
-        stop_between_steps()
+        deeds[signal.sigwait(deeds)]()
 
 
 def patch_scripts(*changes: tuple[str, str]) -> None:

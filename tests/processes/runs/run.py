@@ -23,13 +23,14 @@ import attrs
 
 from comity.backends import open_backend
 from comity.errors import ComityError
-from tests.processes.harness import ROOT, until
+from tests.processes.harness import ROOT
 from tests.processes.runs.actor import Part
 from tests.processes.runs.auditing import Auditor
 from tests.processes.runs.book import Book, History
 from tests.processes.runs.judges import judge
 from tests.processes.runs.kinds import EXCUSES, Kind, Whose
 from tests.processes.runs.sites import Site, open_site
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
