@@ -223,9 +223,9 @@ class ClaimSteps(StepTests):
     @rule("T4")
     def test_a_claim_whose_own_time_is_over_is_refused_its_end_and_is_reaped(self, stage: Stage) -> None:
         ann, bob = stage.session("ann"), stage.session("bob")
-        one, two = push(stage, ann), push(stage, ann, max_attempts=1)
+        one, two = push(stage, ann), push(stage, ann, "other", max_attempts=1)
         first = claim(stage, ann, max_runtime_ms=BRIEF_MS)
-        claim(stage, ann, max_runtime_ms=BRIEF_MS)
+        claim(stage, ann, "other", max_runtime_ms=BRIEF_MS)  # by now the first one may be over
         beat = stage.run(stage.backend.presence.heartbeat(bob, 0))
         assert beat.next_deadline_ms is not None
         assert beat.next_deadline_ms <= BRIEF_MS  # somebody looks in time
