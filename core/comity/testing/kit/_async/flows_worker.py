@@ -158,7 +158,8 @@ class AsyncWorkerFlows(AsyncFlowTests):
         async def nothing(_: AsyncClaim) -> None: ...
 
         running = stage.start(ann.tasks.worker("work", nothing, concurrency=2).run)
-        await until(lambda: ann._session.claims.waiting)  # noqa: SLF001
+        both = ann._session.claims._waiting  # noqa: SLF001 - one that still asks is not back before its step's deadline
+        await until(lambda: len(both) == 2)
         stage.kill(ann)
         with pytest.raises(SessionLost):
             await running.result()
