@@ -14,14 +14,16 @@ if alive and tonumber(alive) > now then
     call('ZREMRANGEBYLEX', OWN, '[' .. notes .. FS, '(' .. notes .. FS .. ARGV[3] .. ' ')
     call('ZADD', LIVE, now + (match(kept[1], '^[^\31]*\31(%d+)\31') or 30000), o)
 --@include _beat.lua
-    local function is_gone(gid, record, from, entry)
-      local whole = record and find(record, FS .. gid .. FS .. o .. FS, from, true) and call('ZSCORE', OWN, o .. FS .. entry)
-      return not whole and not call('ZSCORE', ENDED, gid)
-    end
-    local gid, name, claim, id = ARGV[4] or '', ARGV[5], ARGV[6] or '', ARGV[7]
-    if gid ~= '' and is_gone(gid, call('HGET', LOCKS, name), 18, 'q' .. FS .. gid .. FS .. name)
-      or claim ~= '' and is_gone(claim, call('HGET', TASKS, id), 1, 't' .. FS .. claim .. FS .. id) then
-      told[5] = 1
+    if ARGV[4] then
+      local function is_gone(gid, record, from, entry)
+        local whole = record and find(record, FS .. gid .. FS .. o .. FS, from, true) and call('ZSCORE', OWN, o .. FS .. entry)
+        return not whole and not call('ZSCORE', ENDED, gid)
+      end
+      local gid, name, claim, id = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+      if gid ~= '' and is_gone(gid, call('HGET', LOCKS, name), 18, 'q' .. FS .. gid .. FS .. name)
+        or claim and is_gone(claim, call('HGET', TASKS, id), 1, 't' .. FS .. claim .. FS .. id) then
+        told[5] = 1
+      end
     end
     return told
   end
